@@ -70,6 +70,9 @@ struct conf_row {
     const char *meaning;  /* a sentence or more: what it does, why this value */
     const char *choices;  /* the words, separated by '|'; NULL when any will do */
     uint64_t least, most; /* of numbers; most 0: no bound */
+    /* What no type can say, of this value alone; NULL when there is nothing. False: WHY says what
+     * would be right. */
+    bool (*check)(const void *value, char *why, size_t why_size);
 };
 
 /* A table. `repeated`: the table of a section that is a list of entries, kept as an array of
@@ -82,6 +85,9 @@ struct conf_table {
     const char *repeated_name;         /* "standbys" */
     size_t repeated_offset;            /* of a pointer to the array of entries */
     size_t repeated_count_offset;      /* of a size_t: how many */
+    /* What must hold between settings of one struct; NULL when there is nothing. False: WHY says
+     * what would be right, *ABOUT is the name of the setting to point at. */
+    bool (*check)(const void *values, const char **about, char *why, size_t why_size);
 };
 
 /* Reads the file at PATH into OUT (a zeroed struct of table->size), initial values where it says
@@ -101,9 +107,15 @@ void conf_fini(const struct conf_table *table, void *out);
 void conf_keep_restart(const struct conf_table *table, const void *old, void *fresh,
                        struct buffer *changed, struct buffer *refused);
 
-/* Prints one value as it would stand in the file. */
-void conf_print_value(FILE *out, const struct conf_row *row, const void *values);
 /* "duration", "size" ...: for the documentation. */
 const char *conf_type_name(enum conf_type type);
+
+/* Reads host:port or [v6]:port. False: WHY says what would be right, ADDRESS holds nothing. */
+MUST_USE bool conf_address_parse(const char *text, struct conf_address *address, char *why,
+                                 size_t why_size);
+void conf_address_fini(struct conf_address *address);
+/* Splits one of CONF_URLS' items. *TLS: https. False as above. */
+MUST_USE bool conf_url_parse(const char *url, bool *tls, struct conf_address *address, char *why,
+                             size_t why_size);
 
 #endif

@@ -96,8 +96,10 @@ void http_append_fields(struct buffer *out, const struct http_head *head, const 
 struct http_body {
     enum http_framing framing;
     uint64_t left;      /* bytes left of the length, or of the present chunk */
-    int state;          /* of the chunk scanner (message.c) */
+    int state;          /* of the chunk scanner (body.c) */
     size_t extension;   /* bytes of chunk extensions and trailers seen so far */
+    unsigned count;     /* digits of the chunk's size, or bytes of the trailer's name, seen so far */
+    unsigned forbidden; /* the forbidden trailer names that still match, as bits (body.c) */
     bool done;          /* the last byte of the body was consumed */
 };
 

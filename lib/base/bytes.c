@@ -1,4 +1,9 @@
-/* bytes.c - spans of borrowed bytes, growing buffers, and integers in a fixed byte order.
+/* bytes.c - spans of borrowed bytes, growing buffers, and reading without running over the end.
+ *
+ * What must hold:
+ *   - memcpy and pointer arithmetic never see NULL: an empty span may have no address at all.
+ *   - A buffer grows by doubling, so n appended bytes cost O(n), and never shrinks before
+ * buffer_fini.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -6,9 +11,11 @@
 
 #include <stdarg.h>
 
+#define BUFFER_CAPACITY_MIN 64
+
 static char lower(char c)
 {
-    return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
+    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
 }
 
 bool span_equal_nocase(struct span a, struct span b)
@@ -27,10 +34,8 @@ bool span_to_u64(struct span text, uint64_t *value)
     if (text.size == 0)
         return false;
     for (size_t i = 0; i < text.size; i++) {
-        if (text.data[i] < '0' || text.data[i] > '9')
-            return false;
-        unsigned digit = (unsigned)(text.data[i] - '0');
-        if (v > (UINT64_MAX - digit) / 10)
+        unsigned digit = (unsigned)(unsigned char)text.data[i] - '0';
+        if (digit > 9 || v > (UINT64_MAX - digit) / 10)
             return false;
         v = v * 10 + digit;
     }
@@ -42,25 +47,25 @@ int span_compare(struct span a, struct span b)
 {
     size_t common = a.size < b.size ? a.size : b.size;
     int order = common == 0 ? 0 : memcmp(a.data, b.data, common);
-    if (order != 0)
-        return order;
-    return a.size < b.size ? -1 : a.size > b.size;
+    return order != 0 ? order : (a.size > b.size) - (a.size < b.size);
 }
 
-/* Greedy with one point to go back to: linear but for the product of the last star's run. */
+/* Only the last star matters when something does not match: what an earlier one took can stay as it
+ * is, since the last one may take any run. So the time is at most the product of both lengths. */
 bool span_matches(struct span text, struct span pattern)
 {
-    size_t t = 0, p = 0, star = SIZE_MAX, star_text = 0;
+    size_t t = 0, p = 0;
+    size_t after_star = SIZE_MAX, star_took_to = 0;
     while (t < text.size) {
         if (p < pattern.size && pattern.data[p] == '*') {
-            star = p++;
-            star_text = t;
+            after_star = ++p;
+            star_took_to = t;
         } else if (p < pattern.size && pattern.data[p] == text.data[t]) {
             p++;
             t++;
-        } else if (star != SIZE_MAX) {
-            p = star + 1;
-            t = ++star_text;
+        } else if (after_star != SIZE_MAX) {
+            p = after_star;
+            t = ++star_took_to;
         } else {
             return false;
         }
@@ -70,25 +75,28 @@ bool span_matches(struct span text, struct span pattern)
     return p == pattern.size;
 }
 
+/* ------------------------------------------------------------------------------------------------------
+ * Memory */
+
+static void *must_have(void *memory)
+{
+    CHECK(memory != NULL && "out of memory");
+    return memory;
+}
+
 void *bytes_alloc(size_t size)
 {
-    void *memory = malloc(size == 0 ? 1 : size);
-    CHECK(memory != NULL);
-    return memory;
+    return must_have(malloc(size == 0 ? 1 : size));
 }
 
 void *bytes_zalloc(size_t size)
 {
-    void *memory = calloc(1, size == 0 ? 1 : size);
-    CHECK(memory != NULL);
-    return memory;
+    return must_have(calloc(1, size == 0 ? 1 : size));
 }
 
 void *bytes_realloc(void *old, size_t size)
 {
-    void *memory = realloc(old, size == 0 ? 1 : size);
-    CHECK(memory != NULL);
-    return memory;
+    return must_have(realloc(old, size == 0 ? 1 : size));
 }
 
 char *bytes_strdup(const char *text)
@@ -98,21 +106,28 @@ char *bytes_strdup(const char *text)
 
 char *span_dup(struct span span)
 {
+    CHECK(span.size < SIZE_MAX);
     char *copy = bytes_alloc(span.size + 1);
-    if (span.size != 0)
+    if (span.size > 0)
         memcpy(copy, span.data, span.size);
     copy[span.size] = '\0';
     return copy;
 }
 
+/* ------------------------------------------------------------------------------------------------------
+ * Buffers */
+
 char *buffer_reserve(struct buffer *buffer, size_t more)
 {
-    CHECK(more <= SIZE_MAX / 2 - buffer->size);
-    size_t need = buffer->size + more;
-    if (need > buffer->capacity || buffer->data == NULL) {
-        size_t capacity = buffer->capacity < 64 ? 64 : buffer->capacity;
-        while (capacity < need)
-            capacity += capacity / 2 + 1;
+    CHECK(buffer->size <= buffer->capacity);
+    if (buffer->data == NULL || buffer->capacity - buffer->size < more) {
+        CHECK(more <= SIZE_MAX / 2 - buffer->size);
+        size_t need = buffer->size + more;
+        size_t capacity = buffer->capacity * 2;
+        if (capacity < BUFFER_CAPACITY_MIN)
+            capacity = BUFFER_CAPACITY_MIN;
+        if (capacity < need)
+            capacity = need;
         buffer->data = bytes_realloc(buffer->data, capacity);
         buffer->capacity = capacity;
     }
@@ -134,7 +149,7 @@ void buffer_append_span(struct buffer *buffer, struct span span)
 
 void buffer_append_cstr(struct buffer *buffer, const char *text)
 {
-    buffer_append(buffer, text, strlen(text));
+    buffer_append_span(buffer, span_cstr(text));
 }
 
 void buffer_append_char(struct buffer *buffer, char c)
@@ -145,44 +160,64 @@ void buffer_append_char(struct buffer *buffer, char c)
 
 void buffer_appendf(struct buffer *buffer, const char *format, ...)
 {
-    va_list args, again;
-    va_start(args, format);
-    va_copy(again, args);
-    char *at = buffer_reserve(buffer, 128);
-    int size = vsnprintf(at, buffer->capacity - buffer->size, format, args);
-    CHECK(size >= 0);
-    if ((size_t)size >= buffer->capacity - buffer->size) {
-        at = buffer_reserve(buffer, (size_t)size + 1);
-        vsnprintf(at, (size_t)size + 1, format, again);
+    for (size_t room = 128;;) {
+        va_list args;
+        va_start(args, format);
+        char *at = buffer_reserve(buffer, room);
+        int length = vsnprintf(at, room, format, args);
+        va_end(args);
+        CHECK(length >= 0);
+        if ((size_t)length < room) {
+            buffer->size += (size_t)length;
+            return;
+        }
+        room = (size_t)length + 1; /* vsnprintf wants a place for its NUL, too */
     }
-    buffer->size += (size_t)size;
-    va_end(again);
-    va_end(args);
+}
+
+static void append_escaped(struct buffer *buffer, unsigned char c)
+{
+    static const char hex[] = "0123456789abcdef";
+    static const char letter_of[0x20] = {
+        ['\b'] = 'b', ['\f'] = 'f', ['\n'] = 'n', ['\r'] = 'r', ['\t'] = 't'};
+    char *at = buffer_reserve(buffer, 6);
+    char letter = c < 0x20 ? letter_of[c] : (char)c;
+    at[0] = '\\';
+    if (letter != 0) {
+        at[1] = letter;
+        buffer->size += 2;
+    } else {
+        memcpy(at + 1, "u00", 3);
+        at[4] = hex[c >> 4];
+        at[5] = hex[c & 15];
+        buffer->size += 6;
+    }
 }
 
 void buffer_append_json_string(struct buffer *buffer, struct span text)
 {
+    size_t run = 0; /* where the bytes begin that need no escape */
     buffer_append_char(buffer, '"');
     for (size_t i = 0; i < text.size; i++) {
         unsigned char c = (unsigned char)text.data[i];
-        if (c == '"' || c == '\\') {
-            buffer_append_char(buffer, '\\');
-            buffer_append_char(buffer, (char)c);
-        } else if (c < 0x20) {
-            buffer_appendf(buffer, "\\u%04x", c);
-        } else {
-            buffer_append_char(buffer, (char)c);
-        }
+        if (c >= 0x20 && c != '"' && c != '\\')
+            continue;
+        buffer_append(buffer, text.data + run, i - run);
+        append_escaped(buffer, c);
+        run = i + 1;
     }
+    if (run < text.size)
+        buffer_append(buffer, text.data + run, text.size - run);
     buffer_append_char(buffer, '"');
 }
 
 void buffer_consume(struct buffer *buffer, size_t count)
 {
     CHECK(count <= buffer->size);
-    if (count != 0 && count != buffer->size)
-        memmove(buffer->data, buffer->data + count, buffer->size - count);
+    if (count == 0)
+        return;
     buffer->size -= count;
+    memmove(buffer->data, buffer->data + count, buffer->size);
 }
 
 void buffer_fini(struct buffer *buffer)
@@ -197,41 +232,6 @@ const char *buffer_cstr(struct buffer *buffer)
     return buffer->data;
 }
 
-struct span reader_take(struct reader *reader, size_t size)
-{
-    if (!reader->ok || (size_t)(reader->end - reader->at) < size) {
-        reader->ok = false;
-        return SPAN_NONE;
-    }
-    struct span taken = {reader->at, size};
-    reader->at += size;
-    return taken;
-}
-
-uint8_t reader_u8(struct reader *reader)
-{
-    struct span s = reader_take(reader, 1);
-    return s.size == 0 ? 0 : (uint8_t)s.data[0];
-}
-
-uint16_t reader_u16(struct reader *reader)
-{
-    struct span s = reader_take(reader, 2);
-    return s.size == 0 ? 0 : get_u16le(s.data);
-}
-
-uint32_t reader_u32(struct reader *reader)
-{
-    struct span s = reader_take(reader, 4);
-    return s.size == 0 ? 0 : get_u32le(s.data);
-}
-
-uint64_t reader_u64(struct reader *reader)
-{
-    struct span s = reader_take(reader, 8);
-    return s.size == 0 ? 0 : get_u64le(s.data);
-}
-
 void buffer_append_u8(struct buffer *buffer, uint8_t v)
 {
     buffer_append_char(buffer, (char)v);
@@ -239,18 +239,64 @@ void buffer_append_u8(struct buffer *buffer, uint8_t v)
 
 void buffer_append_u16(struct buffer *buffer, uint16_t v)
 {
-    put_u16le(buffer_reserve(buffer, 2), v);
-    buffer->size += 2;
+    put_u16le(buffer_reserve(buffer, sizeof v), v);
+    buffer->size += sizeof v;
 }
 
 void buffer_append_u32(struct buffer *buffer, uint32_t v)
 {
-    put_u32le(buffer_reserve(buffer, 4), v);
-    buffer->size += 4;
+    put_u32le(buffer_reserve(buffer, sizeof v), v);
+    buffer->size += sizeof v;
 }
 
 void buffer_append_u64(struct buffer *buffer, uint64_t v)
 {
-    put_u64le(buffer_reserve(buffer, 8), v);
-    buffer->size += 8;
+    put_u64le(buffer_reserve(buffer, sizeof v), v);
+    buffer->size += sizeof v;
+}
+
+/* ------------------------------------------------------------------------------------------------------
+ * Reading */
+
+/* Where the next SIZE bytes are, or NULL (and never again anything) when there are fewer. */
+static const char *reader_advance(struct reader *reader, size_t size)
+{
+    if (!reader->ok || (size_t)(reader->end - reader->at) < size) {
+        reader->ok = false;
+        return NULL;
+    }
+    const char *at = reader->at;
+    if (size > 0)
+        reader->at += size;
+    return at;
+}
+
+struct span reader_take(struct reader *reader, size_t size)
+{
+    const char *at = reader_advance(reader, size);
+    return at == NULL ? SPAN_NONE : span_of(at, size);
+}
+
+uint8_t reader_u8(struct reader *reader)
+{
+    const char *at = reader_advance(reader, 1);
+    return at == NULL ? 0 : (uint8_t)*at;
+}
+
+uint16_t reader_u16(struct reader *reader)
+{
+    const char *at = reader_advance(reader, 2);
+    return at == NULL ? 0 : get_u16le(at);
+}
+
+uint32_t reader_u32(struct reader *reader)
+{
+    const char *at = reader_advance(reader, 4);
+    return at == NULL ? 0 : get_u32le(at);
+}
+
+uint64_t reader_u64(struct reader *reader)
+{
+    const char *at = reader_advance(reader, 8);
+    return at == NULL ? 0 : get_u64le(at);
 }

@@ -1,0 +1,69 @@
+"""clusters.py - pairs of engines that tests share, and how one is made empty again.
+
+Starting an engine takes longer than most tests, so a pair stays until the end of the run; each test
+gets it empty, and running, whatever the test before did to it.
+
+SPDX-License-Identifier: Apache-2.0
+"""
+
+import os
+
+import compare
+from engine import Engine, start_all
+from tandem import request
+
+
+class Clusters:
+    """Pairs of engines by kind, started when first asked for."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.engines = {}  # (kind, name) -> Engine
+
+    def get(self, kind, names=("a", "b")):
+        """Engines of KIND with these names, running and empty."""
+        chosen = []
+        for name in names:
+            if (kind, name) not in self.engines:
+                folder = os.path.join(self.folder, kind, name)
+                self.engines[kind, name] = Engine(kind, name, folder=folder)
+            chosen.append(self.engines[kind, name])
+        start_all([engine for engine in chosen if not engine.running()])
+        for engine in chosen:
+            engine.resume()
+            make_empty(engine)
+        return chosen
+
+    def stop_all(self):
+        for engine in self.engines.values():
+            engine.stop()
+
+
+# Templates before the component templates that they are composed of: the order of compare.GLOBALS.
+PATHS = {"template": "/_template/", "index template": "/_index_template/",
+         "component template": "/_component_template/", "pipeline": "/_ingest/pipeline/",
+         "stored script": "/_scripts/"}
+
+
+def _delete(engine, path):
+    answer = request(engine.url, "DELETE", path)
+    if answer.status not in (200, 404):
+        raise RuntimeError("%s: DELETE %s answered %r" % (engine.name, path, answer))
+
+
+def make_empty(engine):
+    """Takes away every index, template, pipeline, script and cluster setting."""
+    _delete(engine, "/*?expand_wildcards=all")
+    with compare.Cluster(engine.url) as cluster:
+        state = cluster.ask("GET", "/_cluster/state/metadata?filter_path=metadata.indices.*.state")
+        # Engines without hidden indices spare dotted names.
+        for name in state.get("metadata", {}).get("indices", {}):
+            _delete(engine, "/" + name)
+        for what, read in compare.GLOBALS:
+            for name, value in read(cluster).items():
+                if not compare.built_in(name, value):
+                    _delete(engine, PATHS[what] + name)
+    answer = request(engine.url, "PUT", "/_cluster/settings",
+                     {"persistent": {"*": None}, "transient": {"*": None}})
+    if answer.status != 200:
+        raise RuntimeError("%s: cannot reset cluster settings: %r" % (engine.name, answer))

@@ -1,0 +1,374 @@
+"""compare.py - says exactly in what a standby differs from its primary.
+
+    python3 tests/support/compare.py PRIMARY_URL STANDBY_URL [--base N]
+
+Compared are, of every index that is replicated: documents (id, routing, source, version), mappings,
+settings, number of shards, aliases, whether it is open; and templates of all kinds, pipelines and
+stored scripts. Not compared is what belongs to a site or to Tandem: see SITE_SETTINGS and EXCLUDED.
+
+What must hold:
+  - A document's version on the standby is (base + primary_term) * 2^40 + seq_no of the primary's.
+  - Sources are equal as JSON: numbers by their exact value and by whether they are integers.
+  - Nothing is written to either cluster, but that the indices are refreshed.
+
+Engines from Elasticsearch 6.8 to 8.x and all of OpenSearch.
+
+SPDX-License-Identifier: Apache-2.0
+"""
+
+import argparse
+import base64
+import fnmatch
+import http.client
+import json
+import sys
+import urllib.parse
+from decimal import Decimal
+
+VERSION_SHIFT = 40
+PAGE = 1000
+SHOWN = 20
+
+# What replicate.exclude is initially: each cluster writes these itself.
+EXCLUDED = (
+    ".security* .tasks .kibana_task_manager* .async-search* .watches .triggered_watches .ml-* "
+    ".transform-* .monitoring-* .ds-ilm-history-* .slm-history* .fleet* .opendistro* .opensearch* "
+    ".plugins-* .tandem*").split()
+
+# Settings that are the engine's identity, the site's own, or set on a standby by Tandem.
+SITE_SETTINGS = (
+    "index.uuid index.history.uuid index.creation_date* index.provided_name index.version.* "
+    "index.number_of_replicas index.auto_expand_replicas index.routing.allocation.* index.blocks.* "
+    "index.refresh_interval index.gc_deletes index.final_pipeline index.mapping.total_fields.limit "
+    "index.translog.durability index.verified_before_close "
+    # Compared as what it comes to, with the number of shards.
+    "index.number_of_routing_shards").split()
+
+# Templates and pipelines that an engine brings along, on each cluster when it likes.
+BUILT_IN = ".* xpack_monitoring_* ilm-history* slm-history*".split()
+
+TANDEM_ALIASES = ".tandem-"
+TANDEM_TEMPLATE = "tandem-shadow"
+
+
+class Difference:
+    """One thing that is not as it should be; prints as a line."""
+
+    def __init__(self, what, index=None, id=None, field=None, primary=None, standby=None):
+        self.what = what  # document, mapping, setting, alias, index, template, ...
+        self.index = index
+        self.id = id
+        self.field = field
+        self.primary = primary
+        self.standby = standby
+
+    def __str__(self):
+        where = [self.what]
+        if self.index is not None:
+            where.append("of index %s" % self.index)
+        if self.id is not None:
+            where.append("id %s" % json.dumps(self.id, ensure_ascii=False))
+        if self.field is not None:
+            where.append("field %s" % self.field)
+        return "%s: primary %s, standby %s" % (" ".join(where), _shown(self.primary),
+                                               _shown(self.standby))
+
+    __repr__ = __str__
+
+
+class _Absent:
+    def __repr__(self):
+        return "nothing"
+
+
+ABSENT = _Absent()
+
+
+def _shown(value):
+    if value is ABSENT:
+        return "has none"
+    # Numbers as they were written: marked, and the quotes with the marks taken away.
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True,
+                      default=lambda number: "\0%s\0" % number)
+    text = text.replace('"\\u0000', "").replace('\\u0000"', "")
+    return text if len(text) <= 300 else text[:300] + "..."
+
+
+class _Number:
+    """A number of JSON: its exact value, and whether it was written as an integer."""
+
+    def __init__(self, text):
+        self.text = text
+        self.key = (Decimal(text), not set(text) & set(".eE"))
+
+    def __eq__(self, other):
+        return isinstance(other, _Number) and self.key == other.key
+
+    def __str__(self):
+        return self.text
+
+
+def parse_exactly(text):
+    """JSON whose numbers keep every digit."""
+    return json.loads(text, parse_int=_Number, parse_float=_Number)
+
+
+class Cluster:
+    """Requests to one cluster, over one connection."""
+
+    def __init__(self, url):
+        parts = urllib.parse.urlsplit(url)
+        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        self.connection = kind(parts.hostname, parts.port, timeout=120)
+        self.headers = {"Content-Type": "application/json"}
+        if parts.username:
+            secret = "%s:%s" % (parts.username, parts.password)
+            self.headers["Authorization"] = "Basic " + base64.b64encode(secret.encode()).decode()
+        version = self.ask("GET", "/")["version"]
+        self.opensearch = version.get("distribution") == "opensearch"
+        self.version = tuple(int(part) for part in version["number"].split("-")[0].split("."))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.connection.close()
+
+    def ask(self, method, path, body=None, parse=json.loads, absent=None):
+        """The parsed answer; ABSENT, when given, is returned where the engine has no such thing."""
+        text = None if body is None else json.dumps(body)
+        self.connection.request(method, path, text, self.headers)
+        answer = self.connection.getresponse()
+        content = answer.read()
+        if absent is not None and answer.status in (400, 404, 405):
+            return absent
+        if answer.status >= 300:
+            raise RuntimeError("%s %s answered %d: %s" % (method, path, answer.status,
+                                                          content[:500]))
+        return parse(content)
+
+    def indices(self):
+        """name -> what the cluster state says of it, without excluded indices."""
+        state = self.ask("GET", "/_cluster/state/metadata?filter_path=metadata.indices.*.state,"
+                                "metadata.indices.*.routing_num_shards")
+        found = state.get("metadata", {}).get("indices", {})
+        return {name: index for name, index in found.items() if not excluded(name)}
+
+    def documents(self, index):
+        """Every document of INDEX as the hits of a scroll, with exact numbers in their sources."""
+        quoted = urllib.parse.quote(index, safe="")
+        self.ask("POST", "/%s/_refresh" % quoted)
+        body = {"size": PAGE, "sort": ["_doc"], "version": True, "seq_no_primary_term": True,
+                "query": {"match_all": {}}, "_source": True}
+        page = self.ask("POST", "/%s/_search?scroll=2m" % quoted, body, parse_exactly)
+        while True:
+            shards = page["_shards"]
+            if shards["failed"] != _Number("0"):
+                raise RuntimeError("the scroll over %s failed on %s shards" % (index,
+                                                                             shards["failed"]))
+            if not page["hits"]["hits"]:
+                break
+            yield from page["hits"]["hits"]
+            page = self.ask("POST", "/_search/scroll",
+                            {"scroll": "2m", "scroll_id": page["_scroll_id"]}, parse_exactly)
+        self.ask("DELETE", "/_search/scroll", {"scroll_id": page["_scroll_id"]}, absent={})
+
+
+def _matches(name, patterns):
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def excluded(name):
+    return _matches(name, EXCLUDED)
+
+
+def built_in(name, value):
+    """True for a template or pipeline that the engine itself made."""
+    return _matches(name, BUILT_IN) or (value.get("_meta") or {}).get("managed") is True
+
+
+def _differing_fields(primary, standby, path=""):
+    """(path, value, value) of the leaves in which two JSON values differ."""
+    if isinstance(primary, dict) and isinstance(standby, dict):
+        for key in sorted(set(primary) | set(standby)):
+            yield from _differing_fields(primary.get(key, ABSENT), standby.get(key, ABSENT),
+                                         "%s.%s" % (path, key) if path else key)
+    elif not _equal(primary, standby):
+        yield path, primary, standby
+
+
+def _equal(one, other):
+    # For Python True == 1, not for JSON.
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_equal, one, other))
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_equal(one[key], other[key]) for key in one)
+    return type(one) is type(other) and one == other
+
+
+def _document_differences(index, hit, other, base):
+    """One document that is on both sides."""
+    id = hit["_id"]
+    if hit.get("_routing") != other.get("_routing"):
+        yield Difference("document", index, id, "_routing", hit.get("_routing", ABSENT),
+                         other.get("_routing", ABSENT))
+    if hit.get("_type") != other.get("_type"):
+        yield Difference("document", index, id, "_type", hit.get("_type"), other.get("_type"))
+    term, seq_no = int(str(hit["_primary_term"])), int(str(hit["_seq_no"]))
+    expected, found = ((base + term) << VERSION_SHIFT) + seq_no, int(str(other["_version"]))
+    if expected != found:
+        yield Difference(
+            "document", index, id, "_version",
+            "%d (term %d, seq_no %d)" % (expected, term, seq_no),
+            "%d (term %d, seq_no %d)" % (found, (found >> VERSION_SHIFT) - base,
+                                         found & ((1 << VERSION_SHIFT) - 1)))
+    for field, one, two in _differing_fields(hit.get("_source", ABSENT),
+                                             other.get("_source", ABSENT)):
+        yield Difference("document", index, id, field or "_source", one, two)
+
+
+def _by_id(hits):
+    found = {}
+    for hit in hits:
+        found.setdefault(hit["_id"], []).append(hit)
+    return found
+
+
+def _pairs(ours, theirs):
+    """Hits of one id, paired: two documents can have one id, if they were routed apart."""
+    if len(ours) == len(theirs) == 1:
+        return [(ours[0], theirs[0])]
+    left = {hit.get("_routing"): hit for hit in theirs}
+    pairs = [(hit, left.pop(hit.get("_routing"), None)) for hit in ours]
+    return pairs + [(None, hit) for hit in left.values()]
+
+
+def compare_documents(primary, standby, index, base):
+    ours, theirs = _by_id(primary.documents(index)), _by_id(standby.documents(index))
+    for id in sorted(set(ours) | set(theirs)):
+        for hit, other in _pairs(ours.get(id, []), theirs.get(id, [])):
+            if hit is not None and other is not None:
+                yield from _document_differences(index, hit, other, base)
+            else:
+                yield Difference("document", index, id, None,
+                                 ABSENT if hit is None else hit.get("_source"),
+                                 ABSENT if other is None else other.get("_source"))
+
+
+def _settings(cluster, quoted):
+    answer = cluster.ask("GET", "/%s/_settings?flat_settings=true" % quoted)
+    (index,) = answer.values()
+    return {name: value for name, value in index["settings"].items()
+            if not _matches(name, SITE_SETTINGS)}
+
+
+def _mappings(cluster, quoted):
+    (index,) = cluster.ask("GET", "/%s/_mapping" % quoted).values()
+    return index["mappings"]
+
+
+def _aliases(cluster, quoted):
+    (index,) = cluster.ask("GET", "/%s/_alias" % quoted).values()
+    return {name: alias for name, alias in index["aliases"].items()
+            if not name.startswith(TANDEM_ALIASES)}
+
+
+def compare_index(primary, standby, index, is_open, base):
+    """Everything of one index that is on both sides; a closed one has no documents to read."""
+    quoted = urllib.parse.quote(index, safe="")
+    for what, read in (("mapping", _mappings), ("setting", _settings), ("alias", _aliases)):
+        for field, one, two in _differing_fields(read(primary, quoted), read(standby, quoted)):
+            yield Difference(what, index, None, field or None, one, two)
+    if is_open:
+        yield from compare_documents(primary, standby, index, base)
+
+
+def compare_indices(primary, standby, base):
+    ours, theirs = primary.indices(), standby.indices()
+    for index in sorted(set(ours) | set(theirs)):
+        if index not in ours or index not in theirs:
+            yield Difference("index", index, None, None,
+                             "has it" if index in ours else ABSENT,
+                             "has it" if index in theirs else ABSENT)
+            continue
+        for field in ("state", "routing_num_shards"):
+            if ours[index].get(field) != theirs[index].get(field):
+                yield Difference("index", index, None, field, ours[index].get(field),
+                                 theirs[index].get(field))
+        is_open = ours[index]["state"] == theirs[index]["state"] == "open"
+        yield from compare_index(primary, standby, index, is_open, base)
+
+
+def _composable(path, list_name, object_name):
+    """Answers that are a list of {name, object}; engines before 7.8 have none."""
+    def read(cluster):
+        answer = cluster.ask("GET", path, absent={})
+        return {entry["name"]: entry[object_name] for entry in answer.get(list_name, [])}
+    return read
+
+
+def _named(path):
+    return lambda cluster: cluster.ask("GET", path, absent={})
+
+
+def _scripts(cluster):
+    state = cluster.ask("GET", "/_cluster/state/metadata?filter_path=metadata.stored_scripts")
+    return state.get("metadata", {}).get("stored_scripts", {})
+
+
+GLOBALS = (
+    ("template", _named("/_template?flat_settings=true")),
+    ("index template", _composable("/_index_template?flat_settings=true", "index_templates",
+                                   "index_template")),
+    ("component template", _composable("/_component_template?flat_settings=true",
+                                       "component_templates", "component_template")),
+    ("pipeline", _named("/_ingest/pipeline")),
+    ("stored script", _scripts),
+)
+
+
+def compare_globals(primary, standby):
+    """What belongs to no index. The first part of a difference's field is the object's name."""
+    for what, read in GLOBALS:
+        ours, theirs = (
+            {name: value for name, value in read(cluster).items()
+             if name != TANDEM_TEMPLATE and not built_in(name, value)}
+            for cluster in (primary, standby))
+        for field, one, two in _differing_fields(ours, theirs):
+            yield Difference(what, None, None, field, one, two)
+
+
+def compare(primary_url, standby_url, base=0):
+    """All differences, a list: empty when the standby is equal."""
+    with Cluster(primary_url) as primary, Cluster(standby_url) as standby:
+        return list(compare_globals(primary, standby)) + list(
+            compare_indices(primary, standby, base))
+
+
+def report(differences):
+    """The first few as text, and how many there are."""
+    lines = [str(difference) for difference in differences[:SHOWN]]
+    if len(differences) > SHOWN:
+        lines.append("... and %d more" % (len(differences) - SHOWN))
+    return "\n".join(lines)
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Compares a standby with its primary.")
+    parser.add_argument("primary_url")
+    parser.add_argument("standby_url")
+    parser.add_argument("--base", type=int, default=0, help="base of the timeline (default 0)")
+    options = parser.parse_args()
+    differences = compare(options.primary_url, options.standby_url, options.base)
+    if differences:
+        print(report(differences))
+        print("%d differences" % len(differences))
+        return 1
+    print("equal")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

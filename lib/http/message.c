@@ -84,7 +84,8 @@ static enum status refuse(struct scan *scan, int status, const char *why)
 static bool in_table(struct span name, const struct span *table, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        if (table[i].size == name.size && span_equal_nocase(table[i], name))
+        if (table[i].size == name.size && table[i].data[0] == (name.data[0] | 0x20) &&
+            span_equal_nocase(table[i], name)) /* the first letter spares most of the calls */
             return true;
     return false;
 }
@@ -682,21 +683,34 @@ size_t http_field_count(const struct http_head *head, struct span name)
     return count;
 }
 
-bool http_field_is_hop(const struct http_head *head, struct span name)
+/* The index of the first Connection field from FROM on; field_count when there is none. */
+static size_t find_connection(const struct http_head *head, size_t from)
+{
+    const struct span name = hop_fields[0];
+
+    while (from < head->field_count && (head->fields[from].name.size != name.size ||
+                                        !span_equal_nocase(head->fields[from].name, name)))
+        from++;
+    return from;
+}
+
+/* As http_field_is_hop(); CONNECTION is the index of the first Connection field. */
+static bool is_hop(const struct http_head *head, size_t connection, struct span name)
 {
     if (in_table(name, hop_fields, COUNT_OF(hop_fields)))
         return true;
-    for (size_t i = 0; i < head->field_count; i++) {
-        const struct http_field *field = &head->fields[i];
-        struct span list = field->value, option;
-        if (field->name.size != hop_fields[0].size ||
-            !span_equal_nocase(field->name, hop_fields[0]))
-            continue;
+    for (; connection < head->field_count; connection = find_connection(head, connection + 1)) {
+        struct span list = head->fields[connection].value, option;
         while (next_element(&list, &option))
             if (option.size == name.size && span_equal_nocase(option, name))
                 return true;
     }
     return false;
+}
+
+bool http_field_is_hop(const struct http_head *head, struct span name)
+{
+    return is_hop(head, find_connection(head, 0), name);
 }
 
 /* True when DROP, names between spaces, holds NAME. */
@@ -713,19 +727,27 @@ static bool is_dropped(struct span name, const char *drop)
 
 static void append_field(struct buffer *out, struct span name, struct span value)
 {
-    buffer_append_span(out, name);
-    buffer_append(out, ": ", 2);
-    buffer_append_span(out, value);
-    buffer_append(out, "\r\n", 2);
+    char *to = buffer_reserve(out, name.size + value.size + 4);
+
+    memcpy(to, name.data, name.size);
+    to += name.size;
+    *to++ = ':';
+    *to++ = ' ';
+    memcpy(to, value.data, value.size);
+    to += value.size;
+    *to++ = '\r';
+    *to++ = '\n';
+    out->size += name.size + value.size + 4;
 }
 
 void http_append_fields(struct buffer *out, const struct http_head *head, const char *drop)
 {
     bool host_due = head->host.size != 0 && !is_dropped(SPAN("host"), drop);
+    size_t connection = find_connection(head, 0);
 
     for (size_t i = 0; i < head->field_count; i++) {
         struct http_field field = head->fields[i];
-        if (http_field_is_hop(head, field.name) || is_dropped(field.name, drop))
+        if (is_hop(head, connection, field.name) || is_dropped(field.name, drop))
             continue;
         if (host_due && span_equal_nocase(field.name, SPAN("host"))) {
             field.value =

@@ -49,6 +49,8 @@ struct journal_info {
     uint64_t last_seq;   /* newest durable record; 0 when there never was one */
     uint64_t used_bytes; /* of size_max: pages in use, not the file's size */
     uint64_t size_max;
+    uint64_t append_max; /* appends are refused (JOURNAL_FULL) above this many used bytes; what is left is for
+                          * trimming and for closing what is open */
     uint64_t oldest_time_us; /* commit time of the oldest record kept; 0 when there is none */
 };
 
@@ -56,17 +58,27 @@ struct journal_info {
  * WHY_SIZE bytes) says the reason and what to do. On OK the caller owns *journal and ends it with journal_close. */
 MUST_USE enum status journal_open_lmdb(const struct journal_options *options, struct journal **journal,
                                        char *why, size_t why_size);
-/* A model disk. It survives journal_close; journal_memory_crash drops an open transaction and makes every handle
- * unusable until the next journal_open_memory of the same disk, as a crash of the process would. */
+/* A model disk. It survives journal_close; a crash of the process is a journal_close with the transaction still open:
+ * nothing of that transaction is kept. Disks get the ids 1, 2, 3 ... in the order they are made; a simulation
+ * that must repeat itself exactly gives its own. */
 struct memory_disk;
 struct memory_disk *memory_disk_new(void);
 void memory_disk_free(struct memory_disk *disk);
+void memory_disk_identify(struct memory_disk *disk, const struct journal_id *id);
 MUST_USE enum status journal_open_memory(struct memory_disk *disk, bool read_only, struct journal **journal);
 /* The next COUNT commits of DISK fail with STATUS (JOURNAL_FULL, JOURNAL_IO). */
 void memory_disk_fail(struct memory_disk *disk, enum status status, unsigned count);
 
+/* An open transaction is dropped. */
 void journal_close(struct journal *journal);
 void journal_info(struct journal *journal, struct journal_info *info);
+/* Why the last call that failed did so, for the log: a sentence of its own; never NULL. The writer's thread only. */
+const char *journal_why(const struct journal *journal);
+/* Where the time in records comes from: the wall clock, until the simulation or a test gives its own. */
+void journal_set_clock(struct journal *journal, uint64_t (*clock_us)(void *arg), void *arg);
+/* Frees what readers that died still hold (it would keep the journal from using its pages again); returns how many there
+ * were. Done at each open too. */
+unsigned journal_reader_check(struct journal *journal);
 
 /* ------------------------------------------------------------------------------------------------------
  * Writing: the owner's process, one transaction at a time. */
@@ -90,8 +102,8 @@ MUST_USE enum status journal_trim(struct journal *journal, uint64_t keep_from, u
  * Reading: any process, any thread; each call is a short read transaction of its own. */
 
 /* Copies records from seq FROM on into OUT (cleared first), whole records back to back, at most MAX_RECORDS and about
- * MAX_BYTES of them (at least one). *COUNT: how many; 0 when FROM is last_seq + 1. NOT_FOUND: FROM was trimmed. Checksums are
- * checked by record_decode, not here. */
+ * MAX_BYTES of them (at least one). *COUNT: how many; 0 when FROM is last_seq + 1. NOT_FOUND: FROM was trimmed. JOURNAL_BROKEN:
+ * FROM was never written, or the journal contradicts itself. Checksums are checked by record_decode, not here. */
 MUST_USE enum status journal_read(struct journal *journal, uint64_t from, size_t max_records,
                                   size_t max_bytes, struct buffer *out, size_t *count);
 /* Appends the value of KEY to VALUE. NOT_FOUND when there is none. */

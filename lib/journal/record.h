@@ -14,7 +14,8 @@
 #include "base/check.h"
 #include "base/status.h"
 
-#define RECORD_ID_MAX 512 /* bytes of a document's id, the engines' own limit */
+#define RECORD_ID_MAX 512     /* bytes of a document's id, the engines' own limit */
+#define RECORD_HEADER_SIZE 72 /* bytes before the content */
 
 enum record_kind {
     RECORD_ROW = 1,      /* the resulting state of one document */
@@ -124,6 +125,10 @@ void record_encode(struct buffer *out, const struct record *record);
 /* Decodes the record at the front of BYTES; *USED: its size. RECORD_TORN: it ends early or its checksum is
  * wrong. RECORD_UNKNOWN: kind or format version is not known to this program. */
 MUST_USE enum status record_decode(struct span bytes, struct record *record, size_t *used);
+
+/* Size of the record at the front of BYTES, as its header says, and its header (NULL: not wanted) without looking at
+ * checksum, version or content; 0 when there is none. For stepping over records. */
+size_t record_peek(struct span bytes, struct record_header *header);
 
 /* V = (base + term) * 2^40 + seq_no, the external version a row is written with on a standby. For a negative row of an
  * empty shard (seq_no -1) it is base + term with seq 0. Never 0. */

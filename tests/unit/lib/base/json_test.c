@@ -438,8 +438,9 @@ static void we_agree_with_another_parser_about_mutated_texts(void **state)
         json_error_t error = {0};
         json_t *tree = json_loadb(text, size, JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
         bool ours = valid(span_of(text, size));
-        bool theirs = tree != NULL || json_error_code(&error) == json_error_numeric_overflow;
-        if (ours != theirs)
+        if (json_error_code(&error) == json_error_numeric_overflow)
+            continue; /* it gave up at a number that JSON allows */
+        if (ours != (tree != NULL))
             fail_msg("round %d: ours says %d about %.*s", round, ours, (int)size, text);
         json_decref(tree);
     }

@@ -1,0 +1,750 @@
+/* definitions.c - what the primary's cluster state says, as lives and objects: compared, numbered,
+ * ready to be journaled.
+ *
+ * What must hold:
+ *   - A life gets one short number, once; the number is durable with its first record.
+ *   - A life is journaled as gone only when its end is believed: the index-graveyard names its
+ * uuid, a deletion of its name passed this proxy, or the same uuid lives on with a new history (it
+ * was restored over).
+ *   - A record's stamp is the version of a state read that began before its content was read, so
+ * that a newer content under an older stamp is only ever journaled again, never lost.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "proxy/definitions.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/hash.h"
+#include "base/log.h"
+#include "conf/settings.h"
+#include "http/message.h"
+#include "proxy/names.h"
+
+#define FETCH_AT_ONCE 20
+
+const struct object_kind object_kinds[OBJECT_KINDS] = {
+    {"component_template", "component_template", "/_component_template"},
+    {"template", "templates", "/_template"},
+    {"index_template", "index_template", "/_index_template"},
+    {"pipeline", "ingest", "/_ingest/pipeline"},
+    {"script", "stored_scripts", NULL},
+};
+
+void definitions_init(struct definitions *defs, struct core *core)
+{
+    memset(defs, 0, sizeof *defs);
+    defs->core = core;
+    defs->next_incarnation = 1;
+    defs->changes_tail = &defs->changes;
+}
+
+static void clear_read(struct definitions *defs)
+{
+    for (size_t i = 0; i < defs->seen_count; i++) {
+        free(defs->seen[i].name);
+        free(defs->seen[i].uuid);
+        free(defs->seen[i].key);
+        json_decref(defs->seen[i].detail);
+    }
+    free(defs->seen);
+    defs->seen = NULL;
+    defs->seen_count = 0;
+    json_decref(defs->state);
+    defs->state = NULL;
+}
+
+void definitions_written(struct definitions *defs)
+{
+    while (defs->changes != NULL) {
+        struct change *change = defs->changes;
+        defs->changes = change->next;
+        free(change->type);
+        free(change->name);
+        free(change->body);
+        free(change);
+    }
+    defs->changes_tail = &defs->changes;
+}
+
+void definitions_fini(struct definitions *defs)
+{
+    struct life *life, *next_life;
+    struct object *object, *next_object;
+    HASH_ITER(hh, defs->lives, life, next_life)
+    {
+        HASH_DEL(defs->lives, life);
+        free(life->key);
+        free(life->name);
+        free(life->definition);
+        free(life);
+    }
+    HASH_ITER(hh, defs->objects, object, next_object)
+    {
+        HASH_DEL(defs->objects, object);
+        free(object->key);
+        free(object->text);
+        free(object);
+    }
+    clear_read(defs);
+    definitions_written(defs);
+    free(defs->dead);
+    free(defs->cluster_uuid);
+}
+
+static void add_change(struct definitions *defs, const char *type, const char *name,
+                       const char *body, uint32_t incarnation)
+{
+    struct change *change = bytes_zalloc(sizeof *change);
+    change->type = bytes_strdup(type);
+    change->name = bytes_strdup(name);
+    change->body = body == NULL ? NULL : bytes_strdup(body);
+    change->incarnation = incarnation;
+    *defs->changes_tail = change;
+    defs->changes_tail = &change->next;
+}
+
+static struct object *object_get(struct definitions *defs, const char *type, const char *name)
+{
+    struct buffer key = {0};
+    struct object *object;
+    buffer_appendf(&key, "%s/%s", type, name);
+    HASH_FIND_STR(defs->objects, buffer_cstr(&key), object);
+    if (object == NULL) {
+        object = bytes_zalloc(sizeof *object);
+        object->key = bytes_strdup(buffer_cstr(&key));
+        HASH_ADD_KEYPTR(hh, defs->objects, object->key, strlen(object->key), object);
+    }
+    buffer_fini(&key);
+    return object;
+}
+
+/* ---- what the journal knows ---- */
+
+static const char *text_of(const json_t *json, const char *key)
+{
+    const char *text = json_string_value(json_object_get(json, key));
+    return text == NULL ? "" : text;
+}
+
+static void load_life(struct definitions *defs, const struct metadata *metadata)
+{
+    struct life *life = bytes_zalloc(sizeof *life);
+    life->key = span_dup(metadata->name);
+    life->incarnation = metadata->incarnation;
+    life->gone = metadata->gone;
+    life->definition = span_dup(metadata->body);
+    json_t *body = json_loadb(metadata->body.data, metadata->body.size, 0, NULL);
+    life->name = bytes_strdup(text_of(body, "name"));
+    json_decref(body);
+    HASH_ADD_KEYPTR(hh, defs->lives, life->key, strlen(life->key), life);
+    if (life->incarnation >= defs->next_incarnation)
+        defs->next_incarnation = life->incarnation + 1;
+}
+
+static bool load_one(void *arg, struct span key, struct span value)
+{
+    struct definitions *defs = arg;
+    struct record record;
+    size_t used;
+    (void)key;
+    if (record_decode(value, &record, &used) != STATUS_OK || record.header.kind != RECORD_METADATA)
+        return false;
+    if (span_equal(record.metadata.type, SPAN("index"))) {
+        load_life(defs, &record.metadata);
+    } else if (!record.metadata.gone) {
+        char *type = span_dup(record.metadata.type), *name = span_dup(record.metadata.name);
+        object_get(defs, type, name)->text = span_dup(record.metadata.body);
+        free(type);
+        free(name);
+    }
+    if ((int64_t)record.metadata.state_version > defs->version)
+        defs->version = (int64_t)record.metadata.state_version;
+    sequencer_saw_term(defs->core->sequencer, record.metadata.high_term);
+    return true;
+}
+
+enum status definitions_load(struct definitions *defs)
+{
+    struct buffer value = {0};
+    if (journal_get(defs->core->journal, JOURNAL_STATE, SPAN("cluster_uuid"), &value) == STATUS_OK)
+        defs->cluster_uuid = span_dup(buffer_span(&value));
+    buffer_fini(&value);
+    return journal_scan(defs->core->journal, JOURNAL_DEFINITIONS, SPAN_NONE, load_one, defs);
+}
+
+/* ---- the state call ---- */
+
+static int64_t integer_of(const json_t *json, const char *key)
+{
+    const json_t *value = json_object_get(json, key);
+    if (json_is_string(value)) /* settings are strings */
+        return strtoll(json_string_value(value), NULL, 10);
+    return json_integer_value(value);
+}
+
+static void see_terms(struct definitions *defs, const json_t *index)
+{
+    const char *shard;
+    json_t *term;
+    json_object_foreach(json_object_get(index, "primary_terms"), shard, term)
+        sequencer_saw_term(defs->core->sequencer, (uint64_t)json_integer_value(term));
+}
+
+static void see_index(struct definitions *defs, const char *name, const json_t *index,
+                      const struct catalog *catalog)
+{
+    const json_t *settings = json_object_get(json_object_get(index, "settings"), "index");
+    const char *uuid = text_of(settings, "uuid");
+    const char *history = text_of(json_object_get(settings, "history"), "uuid");
+    struct seen_index *seen = &defs->seen[defs->seen_count++];
+    struct buffer key = {0};
+
+    memset(seen, 0, sizeof *seen);
+    buffer_append_cstr(&key, uuid);
+    if (*history != '\0')
+        buffer_appendf(&key, "/%s", history);
+    seen->name = bytes_strdup(name);
+    seen->uuid = bytes_strdup(uuid);
+    seen->key = bytes_strdup(buffer_cstr(&key));
+    buffer_fini(&key);
+    seen->version = integer_of(index, "version");
+    seen->mapping_version = integer_of(index, "mapping_version");
+    seen->settings_version = integer_of(index, "settings_version");
+    seen->aliases_version = integer_of(index, "aliases_version");
+    seen->routing_shards = (uint32_t)integer_of(index, "routing_num_shards");
+    seen->shards = (uint32_t)integer_of(settings, "number_of_shards");
+    seen->closed = strcmp(text_of(index, "state"), "close") == 0;
+    see_terms(defs, index);
+    if (core_excludes(defs->core, span_cstr(name)))
+        return;
+    const struct catalog_index *old =
+        catalog == NULL ? NULL : catalog_find_index(catalog, span_cstr(name));
+    bool same = old != NULL && strcmp(old->key, seen->key) == 0;
+    seen->fetch = !same || old->mapping_version != seen->mapping_version ||
+                  old->settings_version != seen->settings_version ||
+                  old->aliases_version != seen->aliases_version || old->closed != seen->closed ||
+                  (seen->mapping_version == 0 && old->version != seen->version);
+    struct life *life;
+    HASH_FIND_STR(defs->lives, seen->key, life);
+    seen->birth_found = same ? old->birth : BIRTH_UNKNOWN;
+    if (!same && life != NULL)
+        seen->birth_found = strstr(life->definition, "\"born\":\"empty\"") != NULL ? BIRTH_EMPTY
+                            : strstr(life->definition, "\"born\":\"filling\"") != NULL
+                                ? BIRTH_FILLING
+                                : BIRTH_UNKNOWN;
+    seen->birth = seen->birth_found == BIRTH_UNKNOWN;
+}
+
+bool definitions_take_state(struct definitions *defs, struct span body,
+                            const struct catalog *catalog)
+{
+    clear_read(defs);
+    defs->state = json_loadb(body.data, body.size, 0, NULL);
+    const json_t *metadata = json_object_get(defs->state, "metadata");
+    if (!json_is_integer(json_object_get(defs->state, "version")) || metadata == NULL)
+        return false;
+    defs->version = json_integer_value(json_object_get(defs->state, "version"));
+    const json_t *indices = json_object_get(metadata, "indices");
+    const char *name;
+    json_t *index;
+    defs->seen = bytes_alloc((json_object_size(indices) + 1) * sizeof *defs->seen);
+    json_object_foreach((json_t *)(uintptr_t)indices, name, index)
+        see_index(defs, name, index, catalog);
+    return true;
+}
+
+static bool next_names(struct definitions *defs, struct buffer *names, bool births)
+{
+    size_t count = 0;
+    buffer_clear(names);
+    for (size_t i = 0; i < defs->seen_count && count < FETCH_AT_ONCE; i++) {
+        struct seen_index *seen = &defs->seen[i];
+        bool *due = births ? &seen->birth : &seen->fetch;
+        if (!*due)
+            continue;
+        *due = false;
+        if (count++ != 0)
+            buffer_append_char(names, ',');
+        http_percent_encode(span_cstr(seen->name), names);
+    }
+    return count != 0;
+}
+
+bool definitions_next_fetch(struct definitions *defs, struct buffer *names)
+{
+    return next_names(defs, names, false);
+}
+
+bool definitions_next_birth(struct definitions *defs, struct buffer *names)
+{
+    return next_names(defs, names, true);
+}
+
+static struct seen_index *find_seen(struct definitions *defs, const char *name)
+{
+    for (size_t i = 0; i < defs->seen_count; i++)
+        if (strcmp(defs->seen[i].name, name) == 0)
+            return &defs->seen[i];
+    return NULL;
+}
+
+bool definitions_take_indices(struct definitions *defs, struct span body)
+{
+    json_t *json = json_loadb(body.data, body.size, 0, NULL), *index;
+    const char *name;
+    if (!json_is_object(json)) {
+        json_decref(json);
+        return false;
+    }
+    json_object_foreach(json, name, index)
+    {
+        struct seen_index *seen = find_seen(defs, name);
+        const json_t *settings = json_object_get(json_object_get(index, "settings"), "index");
+        if (seen != NULL && strcmp(text_of(settings, "uuid"), seen->uuid) == 0)
+            seen->detail =
+                json_incref(index); /* else it was made again meanwhile: the next read sees it */
+    }
+    json_decref(json);
+    return true;
+}
+
+/* ---- births ---- */
+
+static void birth_by_stats(struct seen_index *seen, const json_t *index)
+{
+    const char *shard;
+    json_t *copies, *copy;
+    size_t i, primaries = 0;
+    bool empty = true;
+    json_object_foreach(json_object_get(index, "shards"), shard, copies)
+    {
+        json_array_foreach(copies, i, copy)
+        {
+            if (!json_is_true(json_object_get(json_object_get(copy, "routing"), "primary")))
+                continue;
+            primaries++;
+            empty = empty && integer_of(json_object_get(copy, "seq_no"), "max_seq_no") == -1;
+        }
+    }
+    if (!empty)
+        seen->birth_found = BIRTH_FILLING;
+    else if (primaries == seen->shards)
+        seen->birth_found = BIRTH_EMPTY;
+}
+
+static void birth_by_recovery(struct seen_index *seen, const json_t *index)
+{
+    json_t *shard;
+    size_t i, primaries = 0;
+    json_array_foreach(json_object_get(index, "shards"), i, shard)
+    {
+        if (!json_is_true(json_object_get(shard, "primary")))
+            continue;
+        primaries++;
+        if (strcmp(text_of(shard, "type"), "EMPTY_STORE") != 0)
+            seen->birth_found = BIRTH_FILLING;
+    }
+    if (seen->birth_found == BIRTH_UNKNOWN && primaries == seen->shards)
+        seen->birth_found = BIRTH_EMPTY;
+}
+
+void definitions_take_births(struct definitions *defs, struct span body, bool by_stats)
+{
+    json_t *json = json_loadb(body.data, body.size, 0, NULL), *index;
+    const char *name;
+    json_object_foreach(by_stats ? json_object_get(json, "indices") : json, name, index)
+    {
+        struct seen_index *seen = find_seen(defs, name);
+        if (seen == NULL || seen->birth_found != BIRTH_UNKNOWN)
+            continue;
+        if (by_stats)
+            birth_by_stats(seen, index);
+        else
+            birth_by_recovery(seen, index);
+    }
+    json_decref(json);
+}
+
+/* ---- objects ---- */
+
+bool definitions_objects_moved(struct definitions *defs, size_t kind)
+{
+    const json_t *section =
+        json_object_get(json_object_get(defs->state, "metadata"), object_kinds[kind].section);
+    char *text = section == NULL ? NULL : json_dumps(section, JSON_COMPACT | JSON_SORT_KEYS);
+    uint64_t hash = text == NULL ? 1 : hash64(text, strlen(text), 1);
+    free(text);
+    bool moved = hash != defs->section_hash[kind];
+    defs->section_hash[kind] = hash;
+    return moved;
+}
+
+static bool object_is_ours(const struct definitions *defs, const char *name, const json_t *body)
+{
+    const json_t *meta = json_object_get(body, "_meta");
+    return name[0] != '.' && strncmp(name, "tandem-", 7) != 0 && strlen(name) < 480 &&
+           !core_excludes(defs->core, span_cstr(name)) &&
+           !json_is_true(json_object_get(meta, "managed"));
+}
+
+static void see_object(struct definitions *defs, const char *type, const char *name,
+                       const json_t *body)
+{
+    if (*name == '\0' || body == NULL || !object_is_ours(defs, name, body))
+        return;
+    struct object *object = object_get(defs, type, name);
+    char *text = json_dumps(body, JSON_COMPACT);
+    object->seen = true;
+    if (object->text == NULL || strcmp(object->text, text) != 0) {
+        add_change(defs, type, name, text, 0);
+        free(object->text);
+        object->text = text;
+        return;
+    }
+    free(text);
+}
+
+static void end_unseen_objects(struct definitions *defs, const char *type)
+{
+    struct object *object, *next;
+    size_t prefix = strlen(type);
+    HASH_ITER(hh, defs->objects, object, next)
+    {
+        if (strncmp(object->key, type, prefix) != 0 || object->key[prefix] != '/')
+            continue;
+        if (!object->seen && object->text != NULL) {
+            add_change(defs, type, object->key + prefix + 1, NULL, 0);
+            free(object->text);
+            object->text = NULL;
+        }
+        object->seen = false;
+    }
+}
+
+bool definitions_take_objects(struct definitions *defs, size_t kind, struct span body)
+{
+    const struct object_kind *ok = &object_kinds[kind];
+    json_t *json = body.size == 0 ? NULL : json_loadb(body.data, body.size, 0, NULL), *value;
+    const char *name;
+    size_t i;
+    char list[64];
+    if (body.size != 0 && json == NULL)
+        return false;
+    if (ok->endpoint == NULL)
+        json = json_incref(json_object_get(json_object_get(defs->state, "metadata"), ok->section));
+    snprintf(list, sizeof list, "%ss", ok->type);
+    if (json_is_array(json_object_get(json, list))) {
+        json_array_foreach(json_object_get(json, list), i, value)
+            see_object(defs, ok->type, text_of(value, "name"), json_object_get(value, ok->type));
+    } else {
+        json_object_foreach(json, name, value) see_object(defs, ok->type, name, value);
+    }
+    json_decref(json);
+    end_unseen_objects(defs, ok->type);
+    return true;
+}
+
+/* ---- the end of a read ---- */
+
+static const char *const birth_words[] = {"unknown", "empty", "filling"};
+
+static bool pipeline_sets_id(struct definitions *defs, const char *pipeline)
+{
+    struct object *object = object_get(defs, "pipeline", pipeline);
+    return object->text != NULL && strstr(object->text, "\"_id\"") != NULL;
+}
+
+static bool names_pipeline(const char *pipeline)
+{
+    return *pipeline != '\0' && strcmp(pipeline, "_none") != 0;
+}
+
+static void read_flags(struct definitions *defs, struct catalog_index *index, const json_t *detail)
+{
+    const json_t *settings = json_object_get(json_object_get(detail, "settings"), "index");
+    const char *first = text_of(settings, "default_pipeline"),
+               *final = text_of(settings, "final_pipeline");
+    char *mappings =
+        json_dumps(json_object_get(detail, "mappings"), JSON_COMPACT | JSON_ENCODE_ANY);
+    index->partition = (uint32_t)integer_of(settings, "routing_partition_size");
+    if (index->partition == 0)
+        index->partition = 1;
+    index->has_pipeline = names_pipeline(first) || names_pipeline(final);
+    index->no_id_injection =
+        strcmp(text_of(settings, "mode"), "time_series") == 0 ||
+        strcmp(text_of(json_object_get(settings, "append_only"), "enabled"), "true") == 0 ||
+        (names_pipeline(first) && pipeline_sets_id(defs, first)) ||
+        (names_pipeline(final) && pipeline_sets_id(defs, final));
+    index->body_differs = mappings != NULL && strstr(mappings, "\"semantic_text\"") != NULL;
+    index->source_hidden = mappings != NULL && strstr(mappings, "\"_source\":{") != NULL;
+    index->unsynced =
+        strcmp(text_of(json_object_get(settings, "translog"), "durability"), "async") == 0;
+    free(mappings);
+}
+
+/* The JSON that is journaled for a life. */
+static char *definition_text(const struct seen_index *seen, const json_t *detail)
+{
+    json_t *json = json_pack(
+        "{s:s, s:s, s:s, s:s, s:s, s:i, s:i, s:O?, s:O?, s:O?}", "name", seen->name, "uuid",
+        seen->uuid, "key", seen->key, "state", seen->closed ? "close" : "open", "born",
+        birth_words[seen->birth_found], "number_of_shards", (int)seen->shards, "routing_num_shards",
+        (int)seen->routing_shards, "settings", json_object_get(detail, "settings"), "mappings",
+        json_object_get(detail, "mappings"), "aliases", json_object_get(detail, "aliases"));
+    char *text = json_dumps(json, JSON_COMPACT);
+    json_decref(json);
+    return text;
+}
+
+static struct life *life_of(struct definitions *defs, const struct seen_index *seen)
+{
+    struct life *life;
+    HASH_FIND_STR(defs->lives, seen->key, life);
+    if (life == NULL) {
+        life = bytes_zalloc(sizeof *life);
+        life->key = bytes_strdup(seen->key);
+        life->name = bytes_strdup(seen->name);
+        life->incarnation = defs->next_incarnation++;
+        HASH_ADD_KEYPTR(hh, defs->lives, life->key, strlen(life->key), life);
+    }
+    return life;
+}
+
+static struct catalog_index *index_new(struct definitions *defs, const struct seen_index *seen,
+                                       const struct catalog_index *old, const json_t *detail)
+{
+    struct catalog_index *index = bytes_zalloc(sizeof *index);
+    struct life *life = life_of(defs, seen);
+    bool same_life = old != NULL && strcmp(old->key, seen->key) == 0;
+    atomic_init(&index->references, 1);
+    index->name = bytes_strdup(seen->name);
+    index->uuid = bytes_strdup(seen->uuid);
+    index->key = bytes_strdup(seen->key);
+    index->incarnation = life->incarnation;
+    index->shards = seen->shards;
+    index->routing_shards = seen->routing_shards;
+    index->version = seen->version;
+    index->mapping_version = seen->mapping_version;
+    index->settings_version = seen->settings_version;
+    index->aliases_version = seen->aliases_version;
+    index->closed = seen->closed;
+    index->birth = seen->birth_found;
+    index->changed_us = same_life && old->aliases_version == seen->aliases_version
+                            ? old->changed_us
+                            : defs->core->now_us(defs->core);
+    read_flags(defs, index, detail);
+    index->definition = definition_text(seen, detail);
+    if (life->definition == NULL || life->gone ||
+        strcmp(life->definition, index->definition) != 0) {
+        add_change(defs, "index", seen->key, index->definition, life->incarnation);
+        free(life->definition);
+        life->definition = bytes_strdup(index->definition);
+        life->gone = false;
+    }
+    return index;
+}
+
+/* The catalog's entry for SEEN: the old one where nothing moved; NULL when its definition could not
+ * be read this time. */
+static struct catalog_index *index_for(struct definitions *defs, const struct seen_index *seen,
+                                       const struct catalog *catalog)
+{
+    const struct catalog_index *old =
+        catalog == NULL ? NULL : catalog_find_index(catalog, span_cstr(seen->name));
+    bool same = old != NULL && strcmp(old->key, seen->key) == 0;
+    if (seen->detail != NULL)
+        return index_new(defs, seen, old, seen->detail);
+    if (!same)
+        return NULL;
+    if (old->birth != seen->birth_found) { /* only its birth became known */
+        json_t *definition = json_loads(old->definition, 0, NULL);
+        struct catalog_index *index = index_new(defs, seen, old, definition);
+        json_decref(definition);
+        return index;
+    }
+    return catalog_index_ref((struct catalog_index *)(uintptr_t)old);
+}
+
+static struct catalog_alias *alias_get(struct catalog *catalog, const char *name)
+{
+    for (size_t i = 0; i < catalog->alias_count; i++)
+        if (strcmp(catalog->aliases[i].name, name) == 0)
+            return &catalog->aliases[i];
+    catalog->aliases =
+        bytes_realloc(catalog->aliases, (catalog->alias_count + 1) * sizeof *catalog->aliases);
+    struct catalog_alias *alias = &catalog->aliases[catalog->alias_count++];
+    *alias = (struct catalog_alias){.name = bytes_strdup(name)};
+    return alias;
+}
+
+static void add_aliases(struct catalog *catalog, const struct catalog_index *index)
+{
+    json_t *definition = json_loads(index->definition, 0, NULL), *body;
+    const char *name;
+    json_object_foreach(json_object_get(definition, "aliases"), name, body)
+    {
+        struct catalog_alias *alias = alias_get(catalog, name);
+        const char *routing = json_string_value(json_object_get(body, "index_routing"));
+        alias->members = bytes_realloc(alias->members, (alias->count + 1) * sizeof *alias->members);
+        alias->members[alias->count++] = (struct catalog_alias_member){
+            .index = bytes_strdup(index->name),
+            .index_routing = routing == NULL ? NULL : bytes_strdup(routing),
+            .is_write = json_is_true(json_object_get(body, "is_write_index")),
+        };
+    }
+    json_decref(definition);
+}
+
+static void append_text(char ***list, size_t *count, const char *text)
+{
+    *list = bytes_realloc(*list, (*count + 1) * sizeof **list);
+    (*list)[(*count)++] = bytes_strdup(text);
+}
+
+static void add_streams(struct definitions *defs, struct catalog *catalog)
+{
+    const json_t *metadata = json_object_get(defs->state, "metadata");
+    const char *name;
+    json_t *body, *pattern;
+    size_t i;
+    json_object_foreach(json_object_get(json_object_get(metadata, "data_stream"), "data_stream"),
+                        name, body) append_text(&catalog->streams, &catalog->stream_count, name);
+    json_object_foreach(
+        json_object_get(json_object_get(metadata, "index_template"), "index_template"), name, body)
+    {
+        if (json_object_get(body, "data_stream") == NULL)
+            continue;
+        json_array_foreach(json_object_get(body, "index_patterns"), i, pattern) append_text(
+            &catalog->stream_patterns, &catalog->stream_pattern_count, json_string_value(pattern));
+    }
+}
+
+/* ---- lives that ended ---- */
+
+static bool graveyard_names(const struct definitions *defs, const char *uuid)
+{
+    const json_t *graveyard =
+        json_object_get(json_object_get(defs->state, "metadata"), "index-graveyard");
+    json_t *tombstone;
+    size_t i;
+    json_array_foreach(
+        json_object_get(graveyard, "tombstones"), i,
+        tombstone) if (strcmp(text_of(json_object_get(tombstone, "index"), "index_uuid"), uuid) ==
+                       0) return true;
+    return false;
+}
+
+static bool end_is_believed(struct definitions *defs, const struct life *life,
+                            const struct catalog *catalog)
+{
+    char uuid[64];
+    snprintf(uuid, sizeof uuid, "%s", life->key);
+    uuid[strcspn(uuid, "/")] = '\0';
+    const struct catalog_index *same_name = catalog_find_index(catalog, span_cstr(life->name));
+    bool restored_over = same_name != NULL && strcmp(same_name->uuid, uuid) == 0;
+    return restored_over || graveyard_names(defs, uuid) ||
+           names_was_deleted(defs->core->names, span_cstr(life->name));
+}
+
+static void note_dead(struct definitions *defs, uint32_t incarnation)
+{
+    defs->dead = bytes_realloc(defs->dead, (defs->dead_count + 1) * sizeof *defs->dead);
+    defs->dead[defs->dead_count++] = (struct dead){incarnation, defs->core->now_us(defs->core)};
+}
+
+static bool was_seen(const struct definitions *defs, const char *key)
+{
+    for (size_t i = 0; i < defs->seen_count; i++)
+        if (strcmp(defs->seen[i].key, key) == 0)
+            return true;
+    return false;
+}
+
+static void end_lives(struct definitions *defs, const struct catalog *catalog)
+{
+    struct life *life, *next;
+    char disbelieved[sizeof defs->disbelieved] = "";
+    HASH_ITER(hh, defs->lives, life, next)
+    {
+        if (life->gone || was_seen(defs, life->key))
+            continue;
+        if (!end_is_believed(defs, life, catalog)) {
+            size_t used = strlen(disbelieved);
+            snprintf(disbelieved + used, sizeof disbelieved - used, "%s%s", used != 0 ? "," : "",
+                     life->name);
+            continue;
+        }
+        add_change(defs, "index", life->key, NULL, life->incarnation);
+        life->gone = true;
+        note_dead(defs, life->incarnation);
+    }
+    if (strcmp(disbelieved, defs->disbelieved) != 0 && *disbelieved != '\0')
+        log_error("primary",
+                  "indices are missing that nobody deleted as far as Tandem can tell; the standbys "
+                  "keep them: %s",
+                  disbelieved);
+    memcpy(defs->disbelieved, disbelieved, sizeof disbelieved);
+}
+
+struct catalog *definitions_finish(struct definitions *defs, const struct catalog *old,
+                                   uint64_t read_begun_us)
+{
+    struct catalog *catalog = catalog_new();
+    catalog->version = defs->version;
+    catalog->read_begun_us = read_begun_us;
+    catalog->indices = bytes_alloc((defs->seen_count + 1) * sizeof *catalog->indices);
+    for (size_t i = 0; i < defs->seen_count; i++) {
+        if (core_excludes(defs->core, span_cstr(defs->seen[i].name)))
+            continue;
+        struct catalog_index *index = index_for(defs, &defs->seen[i], old);
+        if (index != NULL)
+            catalog->indices[catalog->index_count++] = index;
+    }
+    for (size_t i = 0; i < catalog->index_count; i++)
+        add_aliases(catalog, catalog->indices[i]);
+    add_streams(defs, catalog);
+    catalog_sort(catalog);
+    end_lives(defs, catalog);
+    clear_read(defs);
+    return catalog;
+}
+
+/* ---- into the journal ---- */
+
+static enum status write_change(const struct change *change, uint64_t version, uint64_t high_term,
+                                struct commit *commit, struct journal_txn *txn)
+{
+    struct buffer key = {0}, bytes = {0};
+    struct record record = {.header.kind = RECORD_METADATA,
+                            .metadata = {.type = span_cstr(change->type),
+                                         .name = span_cstr(change->name),
+                                         .state_version = version,
+                                         .high_term = high_term,
+                                         .incarnation = change->incarnation,
+                                         .gone = change->body == NULL,
+                                         .body = span_cstr(change->body)}};
+    enum status status = commit_append(commit, txn, &record);
+    if (status == STATUS_OK) {
+        buffer_appendf(&key, "%s/%s", change->type, change->name);
+        record_encode(&bytes, &record);
+        status = journal_put(txn, JOURNAL_DEFINITIONS, buffer_span(&key), buffer_span(&bytes));
+    }
+    buffer_fini(&key);
+    buffer_fini(&bytes);
+    return status;
+}
+
+enum status definitions_write(struct definitions *defs, struct commit *commit,
+                              struct journal_txn *txn)
+{
+    enum status status = STATUS_OK;
+    uint64_t high_term = sequencer_high_term(defs->core->sequencer);
+    for (const struct change *c = defs->changes; status == STATUS_OK && c != NULL; c = c->next)
+        status = write_change(c, (uint64_t)defs->version, high_term, commit, txn);
+    if (status == STATUS_OK && defs->cluster_uuid != NULL)
+        status =
+            journal_put(txn, JOURNAL_STATE, SPAN("cluster_uuid"), span_cstr(defs->cluster_uuid));
+    return status;
+}

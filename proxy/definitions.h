@@ -1,0 +1,118 @@
+/* definitions.h - what the primary's cluster state says, as lives and objects: compared, numbered,
+ * ready to be journaled.
+ *
+ * Private to the follower: follower.c asks the primary and decides when, definitions.c reads the
+ * answers.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef TANDEM_PROXY_DEFINITIONS_H
+#define TANDEM_PROXY_DEFINITIONS_H
+
+#include <jansson.h>
+#include <uthash.h>
+
+#include "journal/journal.h"
+#include "proxy/catalog.h"
+#include "proxy/core.h"
+
+/* One life, as last journaled. */
+struct life {
+    char *key; /* uuid, or uuid/history uuid */
+    char *name;
+    uint32_t incarnation;
+    bool gone;
+    char *definition;
+    UT_hash_handle hh;
+};
+
+/* One object that is no index, as last journaled. */
+struct object {
+    char *key; /* type/name */
+    char *text;
+    bool seen; /* in the present read */
+    UT_hash_handle hh;
+};
+
+/* A metadata record to be. */
+struct change {
+    char *type, *name, *body; /* body NULL: it is gone */
+    uint32_t incarnation;
+    struct change *next;
+};
+
+/* What an index of the primary looks like in the counters of the cluster state. */
+struct seen_index {
+    char *name, *uuid, *key;
+    int64_t version, mapping_version, settings_version, aliases_version;
+    uint32_t shards, routing_shards;
+    bool closed;
+    bool fetch; /* its definition must be read */
+    bool birth; /* its birth must be looked at */
+    enum birth birth_found;
+    json_t *detail; /* the answer of GET /{index}, owned */
+};
+
+struct definitions {
+    struct core *core;
+    struct life *lives;
+    struct object *objects;
+    uint32_t next_incarnation;
+    char *cluster_uuid;
+
+    /* the present read */
+    int64_t version;
+    json_t *state; /* owned */
+    struct seen_index *seen;
+    size_t seen_count;
+    struct change *changes, **changes_tail;
+    struct dead {
+        uint32_t incarnation;
+        uint64_t at_us;
+    } * dead; /* lives that ended lately */
+    size_t dead_count;
+    char disbelieved[512]; /* indices that vanished in a way that is not believed */
+    uint64_t section_hash[5];
+};
+
+/* The kinds of objects that are no indices. */
+struct object_kind {
+    const char *type;     /* as in the journal */
+    const char *section;  /* in the cluster state's metadata */
+    const char *endpoint; /* where to read them; NULL: the section itself */
+};
+#define OBJECT_KINDS 5
+extern const struct object_kind object_kinds[OBJECT_KINDS];
+
+void definitions_init(struct definitions *defs, struct core *core);
+void definitions_fini(struct definitions *defs);
+/* Loads what the journal knows. */
+MUST_USE enum status definitions_load(struct definitions *defs);
+
+/* Takes the answer of the state call in. False: it is not understood. CATALOG: the present one, or
+ * NULL. */
+bool definitions_take_state(struct definitions *defs, struct span body,
+                            const struct catalog *catalog);
+/* The next names whose definition, or birth, is still missing: comma-separated and percent-encoded;
+ * false when none is. */
+bool definitions_next_fetch(struct definitions *defs, struct buffer *names);
+bool definitions_next_birth(struct definitions *defs, struct buffer *names);
+/* Takes the answer of GET /{names} in. */
+bool definitions_take_indices(struct definitions *defs, struct span body);
+/* Takes the answer of _stats (BY_STATS) or _recovery in. */
+void definitions_take_births(struct definitions *defs, struct span body, bool by_stats);
+/* True when objects of KIND changed (or were never read). */
+bool definitions_objects_moved(struct definitions *defs, size_t kind);
+/* Takes the answer of the kind's endpoint in (body empty: none of that kind, or from the section
+ * itself). */
+bool definitions_take_objects(struct definitions *defs, size_t kind, struct span body);
+/* Ends the read: numbers new lives, decides which ended, and builds the catalog (the caller's). */
+struct catalog *definitions_finish(struct definitions *defs, const struct catalog *old,
+                                   uint64_t read_begun_us);
+/* Writes the changes as metadata records; within a commit's write(). */
+MUST_USE enum status definitions_write(struct definitions *defs, struct commit *commit,
+                                       struct journal_txn *txn);
+/* The changes are durable: forget them. */
+void definitions_written(struct definitions *defs);
+
+#endif

@@ -1,0 +1,935 @@
+/* doubt.c - what became of a write without an answer: probes, negative rows, the watch list.
+ *
+ * One batch of ids at a time walks these steps; doubt_set_step() alone moves it:
+ *
+ *     IDLE -> STATE -> NAMES* -> TERMS -> STATS* -> READ -> TERMS_AGAIN -> COMMIT -> IDLE
+ *
+ * STATE   a cluster state read that began now: which life does each name have?
+ * TERMS   the primary term t of each shard concerned
+ * STATS   max_seq_no m of its primary copy, until its global checkpoint has reached the first m: a
+ * replica may answer the read, and an isolated former primary never gets there READ    a realtime
+ * _mget. Found: a probed row with its own numbers. Not found: a negative row (t, m): every state
+ * that was replaced by then is below it, every later write above it AGAIN   the terms once more:
+ * another primary meanwhile proves nothing, so the batch begins anew
+ *
+ * What must hold:
+ *   - Nothing is ever issued again.
+ *   - An intent is closed only in the transaction that holds the rows of all its items.
+ *   - The lost request may still execute later, so the ids are looked at again after 1 s, 10 s and
+ * 60 s (the watch list).
+ *   - What can't be probed now (a shard without a primary) stays open, is counted, and holds marks
+ * back.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "proxy/doubt.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "conf/settings.h"
+#include "es/shard.h"
+#include "proxy/follower.h"
+#include "proxy/shard_facts.h"
+#include "proxy/write.h"
+
+#define BATCH_ITEMS 500
+#define RETRY_US UINT64_C(1000000)
+#define GLOBAL_CHECKPOINT_WAIT_US UINT64_C(50000)
+#define GLOBAL_CHECKPOINT_TRIES 100
+#define ANSWER_MAX (512u << 20)
+static const uint64_t watch_delays_us[] = {1000000, 10000000, 60000000};
+
+enum step {
+    STEP_IDLE,
+    STEP_STATE,
+    STEP_NAMES,
+    STEP_TERMS,
+    STEP_STATS,
+    STEP_READ,
+    STEP_TERMS_AGAIN,
+    STEP_COMMIT
+};
+
+/* An intent without an outcome. */
+struct doubt_case {
+    uint64_t number;
+    struct buffer bytes; /* what intent's spans point into */
+    struct intent intent;
+    uint64_t due_us;
+    bool from_start; /* it was open when the proxy started */
+    bool looked_at;
+    bool unprobable; /* in the present batch, or when it was last tried */
+    struct doubt_case *next;
+};
+
+/* One id at one life, within the present batch. */
+struct probe {
+    const struct intent_item *item;
+    struct doubt_case *from_case; /* one of the two */
+    struct watch *from_watch;
+    const struct catalog_index *target; /* NULL: the name has no life */
+    uint32_t shard;
+    bool read_source;
+    bool answered; /* what follows is known */
+    bool found;
+    uint64_t term;
+    int64_t seq_no, version;
+    struct span source, routing; /* into the answer */
+    bool row;                    /* it is news */
+};
+
+struct doubt {
+    struct core *core;
+    enum step step; /* moved by doubt_set_step() only */
+    struct doubt_case *cases;
+    struct watch *watches;
+    size_t case_count, watch_count, from_start;
+    uint64_t next_watch;
+    uint64_t next_us;
+
+    /* the present batch */
+    struct probe *probes;
+    size_t probe_count;
+    struct doubt_case *batch_cases; /* taken out of `cases` */
+    struct watch *batch_watches;    /* taken out of `watches` */
+    struct watch *new_watches;      /* for the items of the cases */
+    const struct catalog *catalog;
+    struct state_wait wait;
+    struct es_call call;
+    struct shard_facts facts;
+    struct arena arena;
+    unsigned stats_tries;
+    uint64_t stats_at_us; /* when to ask again; 0: not waiting */
+    struct commit commit;
+};
+
+static void ask_terms(struct doubt *d, enum step step);
+static void on_answer(struct es_call *call);
+
+static void doubt_set_step(struct doubt *d, enum step next)
+{
+    CHECK(next == STEP_IDLE || next >= d->step ||
+          (next == STEP_TERMS && d->step == STEP_TERMS_AGAIN));
+    d->step = next;
+}
+
+/* ---- watches ---- */
+
+static void intent_item_copy(struct intent_item *to, const struct intent_item *from)
+{
+    *to = *from;
+    to->name = span_cstr(span_dup(from->name));
+    to->name.size = from->name.size;
+    to->id = span_of(span_dup(from->id), from->id.size);
+    to->routing = span_of(span_dup(from->routing), from->routing.size);
+    to->concrete = span_of(span_dup(from->concrete), from->concrete.size);
+}
+
+static void span_free(struct span span)
+{
+    free((void *)(uintptr_t)span.data);
+}
+
+struct watch *watch_new(struct core *core, const struct intent_item *item, uint64_t delay_us)
+{
+    struct watch *watch = bytes_zalloc(sizeof *watch);
+    watch->core = core;
+    watch->number = ((uint64_t)core->id_unique[0] << 56) ^ (core->wall_us(core) << 8) ^
+                    atomic_fetch_add(&core->id_sequence, 1);
+    watch->due_us = core->now_us(core) + delay_us;
+    intent_item_copy(&watch->item, item);
+    return watch;
+}
+
+void watch_free(struct watch *watch)
+{
+    span_free(watch->item.name);
+    span_free(watch->item.id);
+    span_free(watch->item.routing);
+    span_free(watch->item.concrete);
+    free(watch);
+}
+
+/* The stored form: known, found, tries, term, seq_no; then an intent of one item. */
+enum status watch_store(const struct watch *watch, struct journal_txn *txn)
+{
+    struct buffer value = {0};
+    uint8_t key[8];
+    struct intent_item item = watch->item;
+    struct intent intent = {.number = watch->number, .item_count = 1, .items = &item};
+    put_u64be(key, watch->number);
+    buffer_append_u8(&value, watch->known);
+    buffer_append_u8(&value, watch->found);
+    buffer_append_u16(&value, (uint16_t)watch->tries);
+    buffer_append_u64(&value, watch->term);
+    buffer_append_u64(&value, (uint64_t)watch->seq_no);
+    intent_encode(&value, &intent);
+    enum status status =
+        journal_put(txn, JOURNAL_WATCH, span_of((char *)key, sizeof key), buffer_span(&value));
+    buffer_fini(&value);
+    return status;
+}
+
+static enum status watch_remove(const struct watch *watch, struct journal_txn *txn)
+{
+    uint8_t key[8];
+    put_u64be(key, watch->number);
+    return journal_delete(txn, JOURNAL_WATCH, span_of((char *)key, sizeof key));
+}
+
+static bool load_watch(void *arg, struct span key, struct span value)
+{
+    struct doubt *d = arg;
+    struct reader reader = reader_of(value);
+    struct watch *watch = bytes_zalloc(sizeof *watch);
+    struct intent intent;
+    watch->core = d->core;
+    watch->number = get_u64be(key.data);
+    watch->known = reader_u8(&reader) != 0;
+    watch->found = reader_u8(&reader) != 0;
+    watch->tries = reader_u16(&reader);
+    watch->term = reader_u64(&reader);
+    watch->seq_no = (int64_t)reader_u64(&reader);
+    watch->due_us = d->core->now_us(d->core);
+    if (!reader.ok ||
+        intent_decode(span_of(reader.at, (size_t)(reader.end - reader.at)), &intent) != STATUS_OK) {
+        free(watch);
+        return false;
+    }
+    if (intent.item_count == 1)
+        intent_item_copy(&watch->item, &intent.items[0]);
+    intent_fini(&intent);
+    watch->next = d->watches;
+    d->watches = watch;
+    d->watch_count++;
+    return true;
+}
+
+static void take_watch(struct loop_task *task)
+{
+    struct watch *watch = (struct watch *)task;
+    struct doubt *d = watch->core->doubt;
+    if (d->watch_count >= watch->core->settings->doubt_watch_max) {
+        follower_note_diverged(
+            watch->core, watch->item.name,
+            "more ids in doubt than doubt.watch_max: some were not looked at again");
+        watch_free(watch); /* its entry in the journal is read again at the next start */
+        return;
+    }
+    watch->next = d->watches;
+    d->watches = watch;
+    d->watch_count++;
+    core_tick(watch->core);
+}
+
+void doubt_take_watch(struct core *core, struct watch *watch)
+{
+    watch->task.run = take_watch;
+    core->post(core->control, &watch->task);
+}
+
+/* ---- cases ---- */
+
+struct case_task {
+    struct loop_task task;
+    struct core *core;
+    uint64_t number;
+};
+
+static bool case_load(struct doubt *d, struct doubt_case *c)
+{
+    uint8_t key[8];
+    put_u64be(key, c->number);
+    buffer_clear(&c->bytes);
+    intent_fini(&c->intent);
+    return journal_get(d->core->journal, JOURNAL_INTENTS, span_of((char *)key, sizeof key),
+                       &c->bytes) == STATUS_OK &&
+           intent_decode(buffer_span(&c->bytes), &c->intent) == STATUS_OK;
+}
+
+static void case_free(struct doubt_case *c)
+{
+    intent_fini(&c->intent);
+    buffer_fini(&c->bytes);
+    free(c);
+}
+
+static void case_add(struct doubt *d, uint64_t number, bool from_start)
+{
+    struct doubt_case *c = bytes_zalloc(sizeof *c);
+    c->number = number;
+    c->from_start = from_start;
+    c->due_us = d->core->now_us(d->core);
+    c->next = d->cases;
+    d->cases = c;
+    d->case_count++;
+    d->from_start += from_start;
+}
+
+static void take_case(struct loop_task *task)
+{
+    struct case_task *ct = (struct case_task *)task;
+    case_add(ct->core->doubt, ct->number, false);
+    core_tick(ct->core);
+    free(ct);
+}
+
+void doubt_take_intent(struct core *core, uint64_t number)
+{
+    struct case_task *ct = bytes_zalloc(sizeof *ct);
+    ct->core = core;
+    ct->number = number;
+    ct->task.run = take_case;
+    core->post(core->control, &ct->task);
+}
+
+static bool load_case(void *arg, struct span key, struct span value)
+{
+    (void)value;
+    case_add(arg, get_u64be(key.data), true);
+    return true;
+}
+
+/* ---- the batch ---- */
+
+static void add_probe(struct doubt *d, const struct intent_item *item, struct doubt_case *c,
+                      struct watch *w, const struct catalog_index *target)
+{
+    d->probes = bytes_realloc(d->probes, (d->probe_count + 1) * sizeof *d->probes);
+    struct probe *p = &d->probes[d->probe_count++];
+    *p = (struct probe){.item = item, .from_case = c, .from_watch = w, .target = target};
+    p->read_source = w == NULL || !w->known;
+    if (target != NULL)
+        p->shard = shard_of(item->id, item->routed ? item->routing : SPAN_NONE, target->shards,
+                            target->routing_shards, target->partition);
+}
+
+/* The lives ITEM could mean: what its name means now, and what it meant when it was admitted if
+ * that still lives. */
+static void add_probes(struct doubt *d, const struct intent_item *item, struct doubt_case *c,
+                       struct watch *w)
+{
+    const char *routing;
+    const struct catalog_index *now = catalog_write_target(d->catalog, item->name, &routing);
+    const struct catalog_index *then =
+        item->incarnation == 0 ? NULL : catalog_find_incarnation(d->catalog, item->incarnation);
+    if (item->id.size == 0)
+        return;
+    if (then != NULL && then != now)
+        add_probe(d, item, c, w, then);
+    if (now != NULL || then == NULL)
+        add_probe(d, item, c, w, now);
+}
+
+static void take_due_cases(struct doubt *d, uint64_t now_us, size_t *items)
+{
+    struct doubt_case **link = &d->cases;
+    while (*link != NULL && *items < BATCH_ITEMS) {
+        struct doubt_case *c = *link;
+        if (c->due_us > now_us) {
+            link = &c->next;
+            continue;
+        }
+        *link = c->next;
+        c->next = d->batch_cases;
+        c->unprobable = false;
+        d->batch_cases = c;
+        if (case_load(d, c))
+            *items += c->intent.item_count;
+    }
+}
+
+static void take_due_watches(struct doubt *d, uint64_t now_us, size_t *items)
+{
+    struct watch **link = &d->watches;
+    while (*link != NULL && *items < BATCH_ITEMS) {
+        struct watch *w = *link;
+        if (w->due_us > now_us) {
+            link = &w->next;
+            continue;
+        }
+        *link = w->next;
+        w->next = d->batch_watches;
+        d->batch_watches = w;
+        ++*items;
+    }
+}
+
+/* Puts the batch back and ends it; what it held is due again after RETRY_US. */
+static void end_batch(struct doubt *d)
+{
+    uint64_t due = d->core->now_us(d->core) + RETRY_US;
+    while (d->batch_cases != NULL) {
+        struct doubt_case *c = d->batch_cases;
+        d->batch_cases = c->next;
+        c->due_us = due;
+        c->next = d->cases;
+        d->cases = c;
+    }
+    while (d->batch_watches != NULL) {
+        struct watch *w = d->batch_watches;
+        d->batch_watches = w->next;
+        if (w->due_us < due)
+            w->due_us = due;
+        w->next = d->watches;
+        d->watches = w;
+    }
+    while (d->new_watches != NULL) {
+        struct watch *w = d->new_watches;
+        d->new_watches = w->next;
+        watch_free(w);
+    }
+    if (d->catalog != NULL)
+        catalog_put(d->catalog);
+    d->catalog = NULL;
+    d->probe_count = 0;
+    shard_facts_clear(&d->facts);
+    arena_fini(&d->arena);
+    doubt_set_step(d, STEP_IDLE);
+}
+
+static void fail_batch(struct doubt *d, const char *why)
+{
+    log_warn("doubt", "the primary cannot be asked now, trying again: %s", why);
+    for (struct doubt_case *c = d->batch_cases; c != NULL; c = c->next)
+        c->unprobable = true;
+    end_batch(d);
+}
+
+/* ---- asking ---- */
+
+static void ask(struct doubt *d, enum step step, const char *method, const char *target)
+{
+    doubt_set_step(d, step);
+    es_call_set(&d->call, method, "%s", target);
+    d->call.timeout_us = d->core->settings->follower_request_timeout;
+    d->call.answer_max = ANSWER_MAX;
+    d->call.on_done = on_answer;
+    d->call.arg = d;
+}
+
+static void send_call(struct doubt *d)
+{
+    atomic_fetch_add(&d->core->probes, 1);
+    d->core->call(d->core, &d->call);
+}
+
+/* The distinct concrete names of the batch, comma-separated; false when there is none. */
+static bool append_targets(struct doubt *d, struct buffer *out)
+{
+    const struct catalog_index *last = NULL;
+    size_t begin = out->size;
+    for (size_t i = 0; i < d->probe_count; i++) {
+        const struct catalog_index *index = d->probes[i].target;
+        bool listed = index == NULL || index == last;
+        for (size_t j = 0; j < i && !listed; j++)
+            listed = d->probes[j].target == index;
+        last = index;
+        if (listed)
+            continue;
+        if (out->size != begin)
+            buffer_append_char(out, ',');
+        http_percent_encode(span_cstr(index->name), out);
+    }
+    return out->size != begin;
+}
+
+static void finish_batch(struct doubt *d);
+
+static void ask_terms(struct doubt *d, enum step step)
+{
+    struct buffer target = {0};
+    buffer_append_cstr(&target, "/_cluster/state/metadata/");
+    bool any = append_targets(d, &target);
+    buffer_append_cstr(&target,
+                       "?ignore_unavailable=true&filter_path=metadata.indices.*.primary_terms");
+    if (any) {
+        ask(d, step, "GET", buffer_cstr(&target));
+        send_call(d);
+    } else {
+        finish_batch(d); /* no name has a life: there is nothing to read */
+    }
+    buffer_fini(&target);
+}
+
+static void ask_stats(struct doubt *d)
+{
+    struct buffer target = {0};
+    buffer_append_char(&target, '/');
+    append_targets(d, &target);
+    buffer_append_cstr(&target, "/_stats/docs?level=shards&filter_path=indices.*.shards.*.seq_no,"
+                                "indices.*.shards.*.routing");
+    ask(d, STEP_STATS, "GET", buffer_cstr(&target));
+    send_call(d);
+    buffer_fini(&target);
+}
+
+static bool probe_is_readable(struct doubt *d, const struct probe *p)
+{
+    return p->target != NULL && shard_facts_ready(&d->facts, p->target->name, p->shard);
+}
+
+static void ask_read(struct doubt *d)
+{
+    struct buffer *body = &d->call.body;
+    bool first = true;
+    ask(d, STEP_READ, "POST", "/_mget?realtime=true");
+    buffer_append_cstr(body, "{\"docs\":[");
+    for (size_t i = 0; i < d->probe_count; i++) {
+        const struct probe *p = &d->probes[i];
+        if (!probe_is_readable(d, p))
+            continue;
+        buffer_append_cstr(body, first ? "{\"_index\":" : ",{\"_index\":");
+        first = false;
+        buffer_append_json_string(body, span_cstr(p->target->name));
+        buffer_append_cstr(body, ",\"_id\":");
+        buffer_append_json_string(body, p->item->id);
+        if (p->item->routed) {
+            buffer_append_cstr(body, ",\"routing\":");
+            buffer_append_json_string(body, p->item->routing);
+        }
+        buffer_append_cstr(body, p->read_source ? "}" : ",\"_source\":false}");
+    }
+    buffer_append_cstr(body, "]}");
+    if (first)
+        finish_batch(d); /* no shard can be read now */
+    else
+        send_call(d);
+}
+
+/* ---- answers ---- */
+
+/* A name that is neither an index nor an alias may be date mathematics: ask what it means. */
+static bool ask_next_name(struct doubt *d)
+{
+    for (size_t i = 0; i < d->probe_count; i++) {
+        struct probe *p = &d->probes[i];
+        if (p->target != NULL || p->answered || p->item->name.data[0] != '<')
+            continue;
+        struct buffer target = {0};
+        buffer_append_char(&target, '/');
+        http_percent_encode(p->item->name, &target);
+        buffer_append_cstr(&target, "/_settings?filter_path=*.settings.index.uuid");
+        ask(d, STEP_NAMES, "GET", buffer_cstr(&target));
+        buffer_fini(&target);
+        send_call(d);
+        return true;
+    }
+    return false;
+}
+
+static void take_name(struct doubt *d, struct span body, bool missing)
+{
+    struct span name = SPAN_NONE;
+    struct span concrete = missing ? SPAN_NONE : shard_facts_first_name(&d->arena, body);
+    for (size_t i = 0; i < d->probe_count; i++) {
+        struct probe *p = &d->probes[i];
+        bool this_one = p->target == NULL && !p->answered && p->item->name.data[0] == '<' &&
+                        (name.size == 0 || span_equal(name, p->item->name));
+        if (!this_one)
+            continue;
+        name = p->item->name;
+        p->answered = true; /* asked; what it means stands in target */
+        p->target = catalog_find_index(d->catalog, concrete);
+        if (p->target != NULL)
+            p->shard = shard_of(p->item->id, p->item->routed ? p->item->routing : SPAN_NONE,
+                                p->target->shards, p->target->routing_shards, p->target->partition);
+    }
+}
+
+static void names_known(struct doubt *d)
+{
+    for (size_t i = 0; i < d->probe_count; i++)
+        d->probes[i].answered = false;
+    d->stats_tries = 0;
+    ask_terms(d, STEP_TERMS);
+}
+
+static void take_stats(struct doubt *d, struct span body)
+{
+    if (shard_facts_take_stats(&d->facts, body) || ++d->stats_tries >= GLOBAL_CHECKPOINT_TRIES) {
+        ask_read(d); /* shards that are not ready are not read */
+        return;
+    }
+    d->stats_at_us = d->core->now_us(d->core) + GLOBAL_CHECKPOINT_WAIT_US;
+}
+
+/* Judges what was read of P; false when it is older than what is known: a stale copy answered. */
+static bool judge_probe(struct probe *p, const struct shard_fact *fact)
+{
+    const struct watch *w = p->from_watch;
+    if (!p->found) {
+        p->term = fact->term;
+        p->seq_no = fact->max_seq_no;
+        p->row = w == NULL || !w->known || w->found;
+        return true;
+    }
+    if (w != NULL && w->known && w->found) {
+        int order = numbers_compare(p->term, p->seq_no, w->term, w->seq_no);
+        p->row = order > 0;
+        return order >= 0;
+    }
+    p->row = true;
+    return true;
+}
+
+static bool take_read(struct doubt *d, struct span body)
+{
+    struct outcome_walk walk;
+    struct mget_doc doc;
+    if (mget_walk_init(&walk, body) != STATUS_OK)
+        return false;
+    for (size_t i = 0; i < d->probe_count; i++) {
+        struct probe *p = &d->probes[i];
+        if (!probe_is_readable(d, p))
+            continue;
+        if (mget_next(&walk, &doc) != STATUS_OK)
+            return false;
+        if (doc.failed)
+            continue;
+        p->found = doc.found && doc.has_numbers;
+        p->term = doc.term;
+        p->seq_no = doc.seq_no;
+        p->version = doc.version;
+        p->source = arena_copy(&d->arena, doc.source);
+        p->answered = judge_probe(p, shard_facts_get(&d->facts, p->target->name, p->shard));
+    }
+    return true;
+}
+
+/* ---- the journal ---- */
+
+static bool needs_source_first(const struct probe *p)
+{
+    return p->row && p->found && !p->read_source;
+}
+
+static enum status write_probe_row(struct doubt *d, struct journal_txn *txn, const struct probe *p)
+{
+#ifdef PLANT_NO_NEGATIVE_ROW
+    if (!p->found)
+        return STATUS_OK;
+#endif
+    struct record record = {.header.kind = RECORD_ROW,
+                            .row = {.op = p->found ? ROW_INDEX : ROW_DELETE,
+                                    .proof = p->found ? ROW_PROBED : ROW_NEGATIVE,
+                                    .incarnation = p->target->incarnation,
+                                    .shard = p->shard,
+                                    .term = p->term,
+                                    .seq_no = p->seq_no,
+                                    .version = p->found ? p->version : 0,
+                                    .routed = p->item->routed,
+                                    .routing = p->item->routing,
+                                    .id = p->item->id,
+                                    .content = CONTENT_JSON,
+                                    .source = p->source}};
+    atomic_fetch_add(&d->core->late_rows, 1);
+    return commit_append(&d->commit, txn, &record);
+}
+
+static bool watch_is_over(const struct watch *w)
+{
+    return w->tries >= COUNT_OF(watch_delays_us);
+}
+
+static enum status write_batch(struct commit *commit, struct journal_txn *txn)
+{
+    struct doubt *d = (struct doubt *)((char *)commit - offsetof(struct doubt, commit));
+    enum status status = STATUS_OK;
+    for (size_t i = 0; status == STATUS_OK && i < d->probe_count; i++) {
+        const struct probe *p = &d->probes[i];
+        bool held_back = p->from_case != NULL && p->from_case->unprobable;
+        if (p->answered && p->row && !needs_source_first(p) && !held_back)
+            status = write_probe_row(d, txn, p);
+    }
+    for (struct doubt_case *c = d->batch_cases; status == STATUS_OK && c != NULL; c = c->next) {
+        if (!c->unprobable)
+            status = commit_close_intent(commit, txn, c->number);
+    }
+    for (struct watch *w = d->new_watches; status == STATUS_OK && w != NULL; w = w->next)
+        status = watch_store(w, txn);
+    for (struct watch *w = d->batch_watches; status == STATUS_OK && w != NULL; w = w->next)
+        status = watch_is_over(w) ? watch_remove(w, txn) : watch_store(w, txn);
+    return status;
+}
+
+static void case_closed(struct doubt *d, struct doubt_case *c)
+{
+    d->from_start -= c->from_start && !c->looked_at;
+    d->case_count--;
+    case_free(c);
+}
+
+static void batch_done(struct commit *commit)
+{
+    struct doubt *d = (struct doubt *)((char *)commit - offsetof(struct doubt, commit));
+    if (commit->status != STATUS_OK) {
+        fail_batch(d, status_text(commit->status));
+        return;
+    }
+    struct doubt_case *cases = d->batch_cases;
+    struct watch *watches = d->batch_watches, *fresh = d->new_watches;
+    d->batch_cases = NULL;
+    d->batch_watches = d->new_watches = NULL;
+    while (cases != NULL) {
+        struct doubt_case *c = cases;
+        cases = c->next;
+        if (!c->unprobable) {
+            case_closed(d, c);
+            continue;
+        }
+        d->from_start -= c->from_start && !c->looked_at;
+        c->looked_at = true;
+        c->next = d->batch_cases;
+        d->batch_cases = c;
+    }
+    while (watches != NULL) {
+        struct watch *w = watches;
+        watches = w->next;
+        if (watch_is_over(w)) {
+            d->watch_count--;
+            watch_free(w);
+        } else {
+            w->next = d->batch_watches;
+            d->batch_watches = w;
+        }
+    }
+    while (fresh != NULL) {
+        struct watch *w = fresh;
+        fresh = w->next;
+        w->next = d->watches;
+        d->watches = w;
+        d->watch_count++;
+    }
+    end_batch(d);
+    d->next_us = 0; /* there may be more */
+}
+
+/* What is known of W after P; a watch moves on when it was read, or has nothing that could be read.
+ */
+static void watch_learn(struct watch *w, const struct probe *p, uint64_t now_us)
+{
+    if (p != NULL && !p->answered && p->target != NULL)
+        return;
+    if (p != NULL && p->answered && needs_source_first(p)) {
+        w->known = false; /* news: read it whole at once */
+        w->due_us = now_us;
+        return;
+    }
+    if (p != NULL && p->answered) {
+        w->known = true;
+        w->found = p->found;
+        w->term = p->term;
+        w->seq_no = p->seq_no;
+    }
+    w->due_us = now_us + watch_delays_us[w->tries < COUNT_OF(watch_delays_us) ? w->tries : 0];
+    w->tries++;
+}
+
+static void watch_case_item(struct doubt *d, const struct probe *p, uint64_t now_us)
+{
+    struct watch *w = watch_new(d->core, p->item, watch_delays_us[0]);
+    w->known = p->answered;
+    w->found = p->found;
+    w->term = p->term;
+    w->seq_no = p->seq_no;
+    w->due_us = now_us + watch_delays_us[0];
+    w->tries = 0;
+    w->next = d->new_watches;
+    d->new_watches = w;
+}
+
+static void note_items_without_id(struct doubt *d)
+{
+    for (struct doubt_case *c = d->batch_cases; c != NULL; c = c->next)
+        for (size_t i = 0; i < c->intent.item_count; i++)
+            if (c->intent.items[i].id.size == 0)
+                follower_note_diverged(
+                    d->core, c->intent.items[i].name,
+                    "a write without an id got no answer: whether it was applied can't be proved");
+}
+
+/* All that could be read was read: decide what becomes durable. */
+static void finish_batch(struct doubt *d)
+{
+    uint64_t now = d->core->now_us(d->core);
+    for (size_t i = 0; i < d->probe_count; i++) {
+        struct probe *p = &d->probes[i];
+        if (p->from_case != NULL && p->target != NULL && !p->answered)
+            p->from_case->unprobable = true;
+    }
+    for (size_t i = 0; i < d->probe_count; i++) {
+        struct probe *p = &d->probes[i];
+        if (p->from_watch != NULL)
+            watch_learn(p->from_watch, p, now);
+        else if (!p->from_case->unprobable)
+            watch_case_item(d, p, now);
+    }
+    note_items_without_id(d);
+    doubt_set_step(d, STEP_COMMIT);
+    d->commit = (struct commit){.write = write_batch, .done = batch_done, .loop = d->core->control};
+    sequencer_submit(d->core->sequencer, &d->commit);
+}
+
+static void take_terms_again(struct doubt *d, struct span body)
+{
+    if (shard_facts_terms_are(&d->facts, body)) {
+        finish_batch(d);
+        return;
+    }
+    for (size_t i = 0; i < d->probe_count; i++)
+        d->probes[i].answered = d->probes[i].row = false;
+    shard_facts_clear(&d->facts);
+    d->stats_tries = 0;
+    ask_terms(d, STEP_TERMS);
+}
+
+static void on_answer(struct es_call *call)
+{
+    struct doubt *d = call->arg;
+    bool missing = call->status == STATUS_OK && call->http_status == 404;
+    if (call->status != STATUS_OK || (call->http_status != 200 && !missing)) {
+        char why[400];
+        snprintf(why, sizeof why, "%.300s (http_status=%d)",
+                 call->status == STATUS_OK ? "" : call->why, call->http_status);
+        fail_batch(d, why);
+        return;
+    }
+    struct span body = buffer_span(&call->answer);
+    switch (d->step) {
+    case STEP_NAMES:
+        take_name(d, body, missing);
+        if (!ask_next_name(d))
+            names_known(d);
+        break;
+    case STEP_TERMS:
+        shard_facts_take_terms(&d->facts, body);
+        ask_stats(d);
+        break;
+    case STEP_STATS:
+        if (missing)
+            fail_batch(d, "an index vanished meanwhile");
+        else
+            take_stats(d, body);
+        break;
+    case STEP_READ:
+        if (take_read(d, body))
+            ask_terms(d, STEP_TERMS_AGAIN);
+        else
+            fail_batch(d, "the answer to _mget is not what was asked for");
+        break;
+    case STEP_TERMS_AGAIN:
+        take_terms_again(d, body);
+        break;
+    case STEP_IDLE:
+    case STEP_STATE:
+    case STEP_COMMIT:
+        CHECK(!"an answer while none was asked for");
+    }
+}
+
+static void on_state(struct state_wait *wait)
+{
+    struct doubt *d = (struct doubt *)((char *)wait - offsetof(struct doubt, wait));
+    if (wait->failed) {
+        fail_batch(d, "its cluster state can't be read");
+        return;
+    }
+    d->catalog = wait->catalog;
+    for (struct doubt_case *c = d->batch_cases; c != NULL; c = c->next)
+        for (size_t i = 0; i < c->intent.item_count; i++)
+            add_probes(d, &c->intent.items[i], c, NULL);
+    for (struct watch *w = d->batch_watches; w != NULL; w = w->next)
+        add_probes(d, &w->item, NULL, w);
+    if (!ask_next_name(d))
+        names_known(d);
+}
+
+uint64_t doubt_tick(struct doubt *d, uint64_t now_us)
+{
+    if (d->step == STEP_STATS && d->stats_at_us != 0 && now_us >= d->stats_at_us) {
+        d->stats_at_us = 0;
+        ask_stats(d);
+    }
+    if (d->step != STEP_IDLE)
+        return now_us + GLOBAL_CHECKPOINT_WAIT_US;
+    size_t items = 0;
+    take_due_cases(d, now_us, &items);
+    take_due_watches(d, now_us, &items);
+    if (d->batch_cases == NULL && d->batch_watches == NULL)
+        return now_us + RETRY_US / 4;
+    doubt_set_step(d, STEP_STATE);
+    d->wait = (struct state_wait){.core = d->core,
+                                  .loop = d->core->control,
+                                  .on_state = on_state,
+                                  .timeout_us = d->core->settings->follower_request_timeout};
+    follower_await(d->core, &d->wait);
+    return now_us + RETRY_US;
+}
+
+/* ---- birth and end ---- */
+
+enum status doubt_new(struct core *core, struct doubt **out)
+{
+    struct doubt *d = bytes_zalloc(sizeof *d);
+    d->core = core;
+    es_call_init(&d->call);
+    *out = d;
+    enum status status = journal_scan(core->journal, JOURNAL_INTENTS, SPAN_NONE, load_case, d);
+    if (status == STATUS_OK)
+        status = journal_scan(core->journal, JOURNAL_WATCH, SPAN_NONE, load_watch, d);
+    if (d->case_count != 0)
+        log_info(
+            "doubt",
+            "writes without a known outcome are looked up before writes are admitted (count=%zu)",
+            d->case_count);
+    return status;
+}
+
+void doubt_free(struct doubt *d)
+{
+    if (d == NULL)
+        return;
+    es_call_fini(&d->call);
+    end_batch(d);
+    while (d->cases != NULL) {
+        struct doubt_case *c = d->cases;
+        d->cases = c->next;
+        case_free(c);
+    }
+    while (d->watches != NULL) {
+        struct watch *w = d->watches;
+        d->watches = w->next;
+        watch_free(w);
+    }
+    free(d->probes);
+    shard_facts_clear(&d->facts);
+    arena_fini(&d->arena);
+    free(d);
+}
+
+bool doubt_recovered(const struct doubt *d)
+{
+    return d->from_start == 0;
+}
+
+size_t doubt_open(const struct doubt *d)
+{
+    return d->case_count;
+}
+
+size_t doubt_unprobable(const struct doubt *d)
+{
+    size_t count = 0;
+    for (const struct doubt_case *c = d->cases; c != NULL; c = c->next)
+        count += c->unprobable;
+    return count;
+}
+
+size_t doubt_watched(const struct doubt *d)
+{
+    return d->watch_count;
+}

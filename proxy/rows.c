@@ -1,0 +1,449 @@
+/* rows.c - what an answer changed: the rows of a write, from its items and the primary's answer.
+ *
+ * A row is state, not statement: the resulting source with the primary's own (term, seq_no). Where
+ * the answer does not hold the resulting document (pipelines, encodings we can't read, a life that
+ * is not certain) it is read with one realtime _mget per request; what that returns is journaled
+ * with *its* numbers, and the answer's are noted as answered.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "base/json.h"
+#include "base/log.h"
+#include "conf/settings.h"
+#include "es/shard.h"
+#include "proxy/write.h"
+
+/* For so long after an index was first seen or changed, a write's life is confirmed by a state
+ * read. */
+#define LIFE_RECENT_US (60 * UINT64_C(1000000))
+#define WATCH_FIRST_US UINT64_C(1000000)
+
+/* ---- the answer ---- */
+
+static bool engine_is_incremental(const struct engine *engine)
+{
+    return !engine->opensearch &&
+           (engine->major > 8 || (engine->major == 8 && engine->minor >= 16));
+}
+
+static void judge(struct exchange *ex, struct write_item *item)
+{
+    item->outcome = outcome_judge(&item->answer);
+    if (item->unreplicated)
+        return;
+    if (item->outcome == OUTCOME_UNKNOWN)
+        ex->unknown = true;
+    /* The cluster may have tried twice: the refusal can be of its own second try. */
+    item->wants_watch = item->outcome == OUTCOME_CONFLICT;
+}
+
+static bool read_items(struct exchange *ex)
+{
+    struct outcome_walk walk;
+    size_t count = 0;
+    enum status status = outcome_walk_init(&walk, buffer_span(&ex->answer.body));
+    if (status != STATUS_OK)
+        return false;
+    while (count <= ex->item_count) {
+        struct outcome_item answer;
+        status = outcome_next(&walk, &answer);
+        if (status != STATUS_OK || count == ex->item_count)
+            break;
+        ex->items[count++].answer = answer;
+    }
+    if (status != STATUS_NOT_FOUND || count != ex->item_count) {
+        log_error(
+            "proxy",
+            "the primary's answer to a bulk has other items than the bulk: all of it is in doubt "
+            "(sent=%zu answered=%zu)",
+            ex->item_count, count);
+        return false;
+    }
+    for (size_t i = 0; i < count; i++)
+        judge(ex, &ex->items[i]);
+    return true;
+}
+
+bool rows_read_answer(struct exchange *ex)
+{
+    int status = ex->answer.head.status;
+    if (ex->op.kind == OP_KIND_BULK && status >= 200 && status < 300)
+        return read_items(ex);
+    if (ex->op.kind == OP_KIND_BULK) {
+        enum outcome whole = outcome_judge_whole_bulk(status, buffer_span(&ex->answer.body),
+                                                      engine_is_incremental(&ex->core->engine));
+        for (size_t i = 0; i < ex->item_count; i++)
+            ex->items[i].outcome = whole;
+        return whole == OUTCOME_REFUSED;
+    }
+    struct write_item *item = &ex->items[0];
+    if (outcome_single(status, buffer_span(&ex->answer.body), &item->answer) != STATUS_OK) {
+        item->answer = (struct outcome_item){.status = status};
+        if (status >= 200 && status < 300)
+            return false;
+    }
+    judge(ex, item);
+    return item->outcome != OUTCOME_UNKNOWN || item->unreplicated;
+}
+
+/* ---- lives ---- */
+
+static const struct catalog_index *
+answered_index(struct exchange *ex, const struct catalog *catalog, struct write_item *item)
+{
+    if (item->answer.index.size == 0)
+        return NULL;
+    return catalog_find_index(catalog, write_decode(ex, item->answer.index));
+}
+
+static bool item_is_applied(const struct write_item *item)
+{
+    return item->outcome == OUTCOME_APPLIED && !item->unreplicated;
+}
+
+bool rows_need_state(const struct exchange *ex)
+{
+    uint64_t now = ex->core->now_us(ex->core);
+    bool always = ex->core->settings->lives_confirm == CONFIRM_ALWAYS;
+    struct span last = SPAN_NONE;
+    for (size_t i = 0; i < ex->item_count; i++) {
+        struct write_item *item = &ex->items[i];
+        if (!item_is_applied(item) || (last.size != 0 && span_equal(last, item->answer.index)))
+            continue;
+        last = item->answer.index;
+        const struct catalog_index *index =
+            answered_index((struct exchange *)(uintptr_t)ex, ex->catalog, item);
+        if (always || index == NULL || atomic_load(&ex->use.overlapped) ||
+            now - index->changed_us < LIFE_RECENT_US)
+            return true;
+    }
+    return false;
+}
+
+/* The life ITEM hit. It is certain when the name meant the same life before the write was forwarded
+ * and in a read begun after its answer; else only what is found in the present life counts. */
+static void decide_life(struct exchange *ex, struct write_item *item)
+{
+    const struct catalog_index *before = answered_index(ex, ex->catalog, item);
+    if (ex->catalog_after == NULL) {
+        item->hit = before;
+        return;
+    }
+    item->hit = answered_index(ex, ex->catalog_after, item);
+    item->uncertain =
+        item->hit != NULL && (before == NULL || before->incarnation != item->hit->incarnation);
+}
+
+static enum row_source decide_source(const struct exchange *ex, const struct write_item *item)
+{
+    const struct outcome_item *answer = &item->answer;
+    if (item->hit == NULL || !answer->has_numbers)
+        return ROW_FROM_NOTHING;
+    if (item->uncertain)
+        return ROW_FROM_CAPTURE;
+    if (answer->result == RESULT_DELETED || answer->result == RESULT_NOT_FOUND)
+        return ROW_FROM_DELETE;
+    if (item->op == INTENT_UPDATE) {
+        bool single = ex->op.kind != OP_KIND_BULK;
+        if (!ex->json_body || answer->get_source.size == 0 || (single && item->hit->has_pipeline) ||
+            item->hit->body_differs)
+            return ROW_FROM_CAPTURE;
+        return ROW_FROM_GET;
+    }
+    if (!ex->json_body || item->request_pipeline || item->hit->has_pipeline ||
+        item->hit->body_differs)
+        return ROW_FROM_CAPTURE;
+    return ROW_FROM_REQUEST;
+}
+
+void rows_decide_lives(struct exchange *ex)
+{
+    for (size_t i = 0; i < ex->item_count; i++) {
+        struct write_item *item = &ex->items[i];
+        bool first_try = item->id_injected && item->outcome == OUTCOME_CONFLICT;
+        if (first_try && !item->unreplicated) {
+            /* The id is ours alone, so the conflict is with the cluster's own first try. */
+            item->hit = item->index;
+            item->row_source = item->index != NULL ? ROW_FROM_CAPTURE : ROW_FROM_NOTHING;
+            item->uncertain = true;
+            continue;
+        }
+        if (!item_is_applied(item))
+            continue;
+        decide_life(ex, item);
+        item->row_source = decide_source(ex, item);
+        sequencer_saw_term(ex->core->sequencer, item->answer.term);
+    }
+}
+
+/* ---- the capture ---- */
+
+static bool wants_capture(const struct write_item *item)
+{
+    return item->row_source == ROW_FROM_CAPTURE && !item->has_row;
+}
+
+static void append_capture_doc(struct exchange *ex, struct write_item *item)
+{
+    struct buffer *body = &ex->capture_body;
+    struct span id = item->answer.id.size != 0 ? write_decode(ex, item->answer.id) : item->id;
+    struct span routing = item->routed ? item->routing : item->alias_routing;
+    buffer_append_cstr(body, body->size > 9 ? ",{\"_index\":" : "{\"_index\":");
+    buffer_append_json_string(body, span_cstr(item->hit->name));
+    buffer_append_cstr(body, ",\"_id\":");
+    buffer_append_json_string(body, id);
+    if (routing.size != 0) {
+        buffer_append_cstr(body, ",\"routing\":");
+        buffer_append_json_string(body, routing);
+    }
+    if (item->type.size != 0) {
+        buffer_append_cstr(body, ",\"_type\":");
+        buffer_append_json_string(body, item->type);
+    }
+    buffer_append_char(body, '}');
+}
+
+bool rows_capture(struct exchange *ex)
+{
+    buffer_clear(&ex->capture_body);
+    buffer_append_cstr(&ex->capture_body, "{\"docs\":[");
+    for (size_t i = 0; i < ex->item_count; i++)
+        if (wants_capture(&ex->items[i]))
+            append_capture_doc(ex, &ex->items[i]);
+    if (ex->capture_body.size == 9)
+        return false;
+    buffer_append_cstr(&ex->capture_body, "]}");
+    struct primary_request *request = &ex->capture_request;
+    buffer_clear(&request->target);
+    buffer_clear(&request->fields);
+    buffer_append_cstr(&request->target, "/_mget?realtime=true");
+    buffer_append_cstr(&request->fields,
+                       "Content-Type: application/json\r\nAccept: application/json\r\n");
+    request->method = SPAN("POST");
+    request->body = buffer_span(&ex->capture_body);
+    request->has_body = true;
+    request->own_account = true;
+    return true;
+}
+
+/* Takes one captured document. False: it is older than the answer, from a stale copy. */
+static bool take_doc(struct write_item *item, const struct mget_doc *doc)
+{
+    bool found = doc->found && doc->has_numbers;
+    if (doc->failed)
+        return false;
+    if (!item->uncertain && found &&
+        numbers_compare(doc->term, doc->seq_no, item->answer.term, item->answer.seq_no) < 0)
+        return false;
+    item->captured = *doc;
+    item->has_row = true;
+    if (!found && item->uncertain) {
+        /* Nothing is proved about the present life: neither a row nor a negative one; look again.
+         */
+        item->row_source = ROW_FROM_NOTHING;
+        item->wants_watch = true;
+        item->has_row = false;
+    }
+    if (found && item->outcome == OUTCOME_CONFLICT && item->id_injected)
+        item->outcome = OUTCOME_APPLIED;
+    return true;
+}
+
+bool rows_take_capture(struct exchange *ex)
+{
+    struct outcome_walk walk;
+    bool complete = true;
+    if (ex->capture_answer.head.status != 200 ||
+        mget_walk_init(&walk, buffer_span(&ex->capture_answer.body)) != STATUS_OK)
+        return false;
+    for (size_t i = 0; i < ex->item_count; i++) {
+        struct mget_doc doc;
+        if (!wants_capture(&ex->items[i]))
+            continue;
+        if (mget_next(&walk, &doc) != STATUS_OK)
+            return false;
+        if (doc.source.size != 0)
+            doc.source =
+                arena_copy(&ex->arena, doc.source); /* the answer's bytes go with the next try */
+        if (doc.routing.size != 0)
+            doc.routing = arena_copy(&ex->arena, doc.routing);
+        complete = take_doc(&ex->items[i], &doc) && complete;
+    }
+    return complete;
+}
+
+void rows_capture_failed(struct exchange *ex)
+{
+    for (size_t i = 0; i < ex->item_count; i++) {
+        if (!wants_capture(&ex->items[i]))
+            continue;
+        ex->items[i].row_source = ROW_FROM_NOTHING;
+        ex->items[i].outcome = OUTCOME_UNKNOWN;
+        ex->unknown = true;
+    }
+}
+
+/* ---- rows ---- */
+
+static void row_from_capture(struct exchange *ex, struct write_item *item)
+{
+    const struct mget_doc *doc = &item->captured;
+    struct row *row = &item->row;
+    if (!doc->found) {
+#ifndef PLANT_NO_NEGATIVE_ROW
+        row->op = ROW_DELETE;
+        row->proof = ROW_NEGATIVE;
+#else
+        item->has_row = false;
+#endif
+        return;
+    }
+    bool same = doc->term == item->answer.term && doc->seq_no == item->answer.seq_no;
+    row->op = ROW_INDEX;
+    row->proof = same && !item->uncertain ? ROW_ANSWERED : ROW_PROBED;
+    row->term = doc->term;
+    row->seq_no = doc->seq_no;
+    row->version = doc->version;
+    row->source = doc->source;
+    row->content = CONTENT_JSON;
+    if (doc->routing.size != 0) {
+        row->routed = true;
+        row->routing = write_decode(ex, doc->routing);
+    }
+}
+
+static void build_row(struct exchange *ex, struct write_item *item)
+{
+    struct row *row = &item->row;
+    item->has_row = true;
+    *row = (struct row){
+        .incarnation = item->hit->incarnation,
+        .term = item->answer.term,
+        .seq_no = item->answer.seq_no,
+        .version = item->answer.version,
+        .routed = item->routed || item->alias_routing.size != 0,
+        .routing = item->routed ? item->routing : item->alias_routing,
+        .id = item->answer.id.size != 0 ? write_decode(ex, item->answer.id) : item->id,
+        .content = CONTENT_JSON,
+        .type = item->type,
+        .proof = ROW_ANSWERED,
+        .op = ROW_INDEX,
+    };
+    if (item->row_source == ROW_FROM_REQUEST)
+        row->source = item->source;
+    else if (item->row_source == ROW_FROM_GET)
+        row->source = item->answer.get_source;
+    else if (item->row_source == ROW_FROM_DELETE)
+        row->op = ROW_DELETE;
+    else
+        row_from_capture(ex, item);
+    row->shard = shard_of(row->id, row->routed ? row->routing : SPAN_NONE, item->hit->shards,
+                          item->hit->routing_shards, item->hit->partition);
+}
+
+/* An open end of one item: what doubt or the watch list has to know. */
+static void item_as_intent(const struct write_item *item, struct intent_item *out)
+{
+    bool by_alias = !item->routed && item->alias_routing.size != 0;
+    *out = (struct intent_item){.op = item->op,
+                                .name = item->name,
+                                .id = item->id,
+                                .routed = item->routed || by_alias,
+                                .routing = by_alias ? item->alias_routing : item->routing};
+    if (item->index != NULL) {
+        out->incarnation = item->index->incarnation;
+        out->concrete = span_cstr(item->index->name);
+    }
+}
+
+static void add_watch(struct exchange *ex, const struct write_item *item)
+{
+    struct intent_item what;
+    item_as_intent(item, &what);
+    if (what.id.size == 0)
+        return;
+    ex->watches = bytes_realloc(ex->watches, (ex->watch_count + 1) * sizeof *ex->watches);
+    ex->watches[ex->watch_count++] =
+        watch_new(ex->core, &what, item->uncertain ? 0 : WATCH_FIRST_US);
+}
+
+void rows_build(struct exchange *ex)
+{
+    for (size_t i = 0; i < ex->item_count; i++) {
+        struct write_item *item = &ex->items[i];
+        if (item->unreplicated)
+            continue;
+        if (item->row_source != ROW_FROM_NOTHING && item->hit != NULL)
+            build_row(ex, item);
+        if (item->has_row)
+            atomic_fetch_add(&ex->core->rows, 1);
+        if (item->outcome == OUTCOME_APPLIED || item->outcome == OUTCOME_NOTHING)
+            ex->applied++;
+        if (item->outcome == OUTCOME_CONFLICT)
+            atomic_fetch_add(&ex->core->conditional_conflicts, 1);
+        if (item->wants_watch)
+            add_watch(ex, item);
+    }
+}
+
+/* The answer's numbers, where the row has others or there is none. */
+static enum status write_answered(struct exchange *ex, struct journal_txn *txn,
+                                  const struct write_item *item)
+{
+    bool carried = item->has_row && item->row.term == item->answer.term &&
+                   item->row.seq_no == item->answer.seq_no && item->row.proof == ROW_ANSWERED;
+    if (item->hit == NULL || item->uncertain || !item->answer.has_numbers || carried ||
+        item->outcome != OUTCOME_APPLIED)
+        return STATUS_OK;
+    struct span routing = item->routed ? item->routing : item->alias_routing;
+    struct record record = {
+        .header.kind = RECORD_ANSWERED,
+        .answered = {.incarnation = item->hit->incarnation,
+                     .shard = shard_of(item->id, routing, item->hit->shards,
+                                       item->hit->routing_shards, item->hit->partition),
+                     .term = item->answer.term,
+                     .seq_no = item->answer.seq_no}};
+    return commit_append(&ex->commit, txn, &record);
+}
+
+/* Of a bulk with certain and uncertain items only the uncertain ones stay open. */
+static enum status write_remaining_intent(struct exchange *ex, struct journal_txn *txn)
+{
+    struct intent intent = {.number = ex->intent, .time_us = ex->core->wall_us(ex->core)};
+    struct buffer bytes = {0};
+    uint8_t key[8];
+    intent.items = bytes_alloc(sizeof *intent.items * ex->item_count);
+    for (size_t i = 0; i < ex->item_count; i++)
+        if (!ex->items[i].unreplicated && ex->items[i].outcome == OUTCOME_UNKNOWN)
+            item_as_intent(&ex->items[i], &intent.items[intent.item_count++]);
+    put_u64be(key, ex->intent);
+    intent_encode(&bytes, &intent);
+    enum status status =
+        journal_put(txn, JOURNAL_INTENTS, span_of((char *)key, sizeof key), buffer_span(&bytes));
+    buffer_fini(&bytes);
+    free(intent.items);
+    return status;
+}
+
+enum status rows_write(struct exchange *ex, struct journal_txn *txn)
+{
+    enum status status = STATUS_OK;
+    for (size_t i = 0; status == STATUS_OK && i < ex->item_count; i++) {
+        struct write_item *item = &ex->items[i];
+        if (item->has_row) {
+            struct record record = {.header.kind = RECORD_ROW, .row = item->row};
+            status = commit_append(&ex->commit, txn, &record);
+        }
+        if (status == STATUS_OK)
+            status = write_answered(ex, txn, item);
+    }
+    for (size_t i = 0; status == STATUS_OK && i < ex->watch_count; i++)
+        status = watch_store(ex->watches[i], txn);
+    if (status == STATUS_OK)
+        status = ex->unknown ? write_remaining_intent(ex, txn)
+                             : commit_close_intent(&ex->commit, txn, ex->intent);
+    return status;
+}

@@ -156,6 +156,7 @@ static void extensions_and_trailers_are_dropped(void **state)
     expect_chunks(SPAN("1\r\nx\r\n0\r\nX: y\r\n\r\n"), "x", 0);
     expect_chunks(SPAN("1\r\nx\r\n0\r\nX:\r\nContent-Lengths: 5\r\nHos: t\r\nT: x\r\n\r\n"), "x",
                   0);
+    expect_chunks(SPAN("0\r\nzost: x\r\nTf: x\r\nvib: x\r\nahost: x\r\n\r\n"), "", 0);
     expect_chunks(SPAN("0\r\nX-Content-Length: 5\r\nhost-: y\r\n\r\nz"), "", 1);
 }
 

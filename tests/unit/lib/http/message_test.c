@@ -756,6 +756,9 @@ static void limits_hold_to_the_byte(void **state)
     for (limits.head_max = 1; limits.head_max < bytes.size; limits.head_max++) {
         assert_int_equal(parse_cut(bytes, NULL, &limits), STATUS_BAD_INPUT);
         assert_int_equal(refusal.status, 431);
+        /* a caller whose buffer is full at head_max must not wait for more */
+        struct span full = span_of(bytes.data, limits.head_max);
+        assert_int_equal(parse(full, NULL, &limits), STATUS_BAD_INPUT);
     }
 
     struct buffer many = {0};

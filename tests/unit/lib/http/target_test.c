@@ -34,6 +34,9 @@ static void only_whole_escapes_are_decoded(void **state)
         struct span got = span_of(out.data + 1, out.size - 1);
         assert_true(span_equal(got, span_cstr(good ? cases[i].decoded : "")));
     }
+    assert_false(
+        http_percent_decode(span_of("%41", 1), &out)); /* digits behind the end are not ours */
+    assert_false(http_percent_decode(span_of("%41", 2), &out));
     buffer_clear(&out);
     assert_true(http_percent_decode(SPAN("a%00b"), &out));
     assert_true(span_equal(buffer_span(&out), SPAN("a\0b")));

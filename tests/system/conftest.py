@@ -37,6 +37,8 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    # Asked to end, we end in order, and the engines with us.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     for line in ("engines(kind): the engines a test runs on", "settings(values): of Tandem",
                  "standbys(*names): the standbys, by default b", "limit(seconds): of one test",
                  "long: only run with --long"):

@@ -9,6 +9,7 @@
 
 #include <ctype.h>
 
+#include "base/log.h"
 #include "conf/settings_table.h"
 
 #define AT(field) offsetof(struct settings, field)
@@ -23,6 +24,9 @@
 
 _Static_assert(sizeof(enum settings_log_level) == sizeof(unsigned),
                "a CHOICE is stored as an unsigned");
+_Static_assert((int)SETTINGS_LOG_DEBUG == (int)LOG_LEVEL_DEBUG &&
+                   (int)SETTINGS_LOG_ERROR == (int)LOG_LEVEL_ERROR,
+               "log.level is the logger's own level");
 _Static_assert(sizeof(enum settings_refused) == sizeof(unsigned),
                "a CHOICE is stored as an unsigned");
 

@@ -13,10 +13,10 @@
 
 #include <stdarg.h>
 #include <strings.h>
-#include <time.h>
 
 #include <event2/event.h>
 
+#include "base/clock.h"
 #include "base/loop.h"
 
 #define UPLOAD_BUFFER 2097152 /* libcurl's largest: a bulk goes out in few steps */
@@ -46,14 +46,6 @@ struct es_client {
     size_t handles_count;
 };
 
-static uint64_t now_us(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
-
 /* ------------------------------------------------------------------------------------------------------
  * Nodes. */
 
@@ -65,7 +57,7 @@ static bool node_rests(const struct node *node, uint64_t now)
 /* The node whose turn it is; when all rest, the one that has rested longest. */
 static size_t node_pick(struct es_client *client)
 {
-    uint64_t now = now_us();
+    uint64_t now = clock_now_us();
     size_t best = client->next_node % client->nodes_count;
 
     for (size_t i = 0; i < client->nodes_count; i++) {
@@ -243,7 +235,7 @@ static void call_try(struct es_client *client, struct es_call *call)
     call->error[0] = '\0';
     call->head_whole = call->framed = false;
     set_request(client, call);
-    set_transport(client, call, now_us());
+    set_transport(client, call, clock_now_us());
     CURLMcode code = curl_multi_add_handle(client->multi, call->easy);
     CHECK(code == CURLM_OK); /* a fresh handle: nothing but memory could be wrong */
 }
@@ -306,7 +298,7 @@ static void note_node(struct es_client *client, struct es_call *call, CURLcode c
     if (code == CURLE_OK || code == CURLE_WRITE_ERROR)
         node->rest_until_us = 0;
     else
-        node->rest_until_us = now_us() + client->rest_us;
+        node->rest_until_us = clock_now_us() + client->rest_us;
 }
 
 static void note_result(struct es_client *client, struct es_call *call, CURLcode code)
@@ -346,7 +338,7 @@ static void call_on_end(struct es_client *client, struct es_call *call, CURLcode
     note_node(client, call, code);
     note_result(client, call, code);
     call_detach(call);
-    if (!call->sent && call->tries < client->nodes_count && now_us() < call->deadline_us) {
+    if (!call->sent && call->tries < client->nodes_count && clock_now_us() < call->deadline_us) {
         call_try(client, call);
         return;
     }
@@ -474,7 +466,7 @@ void es_client_call(struct es_client *client, struct es_call *call)
     call->http_status = 0;
     call->sent = false;
     call->tries = 0;
-    call->deadline_us = now_us() + call->timeout_us;
+    call->deadline_us = clock_now_us() + call->timeout_us;
     call->client = client;
     call->next = client->calls;
     call->link = &client->calls;

@@ -91,7 +91,7 @@ static const char *ask(const char *text, size_t size)
         if (n == 0 || (n < 0 && errno != EAGAIN))
             break;
         got += n > 0 ? (size_t)n : 0;
-        event_base_loop(loop_base(loop), sent < size ? EVLOOP_NONBLOCK : EVLOOP_ONCE);
+        loop_turn(loop, sent == size);
     }
     event_free(ready);
     close(fd);
@@ -206,20 +206,20 @@ static void an_answer_may_come_later_or_to_nobody(void **state)
         kept = NULL;
         assert_int_equal(write(fd, text, sizeof text - 1), sizeof text - 1);
         while (kept == NULL)
-            event_base_loop(loop_base(loop), EVLOOP_ONCE);
+            loop_turn(loop, true);
         assert_true(span_equal(kept->path, SPAN("/later")));
         if (gone) {
             close(fd);
             for (int i = 0; i < 10; i++)
-                event_base_loop(loop_base(loop), EVLOOP_NONBLOCK);
+                loop_turn(loop, false);
         }
         admin_reply(kept, 200, "text/plain", SPAN("at last"));
         for (int i = 0; i < 10; i++)
-            event_base_loop(loop_base(loop), EVLOOP_NONBLOCK);
+            loop_turn(loop, false);
         if (gone)
             continue;
         while ((got = read(fd, answer, sizeof answer - 1)) < 0 && errno == EAGAIN)
-            event_base_loop(loop_base(loop), EVLOOP_NONBLOCK);
+            loop_turn(loop, false);
         assert_true(got > 0);
         answer[got] = '\0';
         expect_in(answer, 200, "at last");
@@ -236,7 +236,7 @@ static void a_request_may_outlive_the_server(void **state)
     kept = NULL;
     assert_int_equal(write(fd, text, sizeof text - 1), sizeof text - 1);
     while (kept == NULL)
-        event_base_loop(loop_base(loop), EVLOOP_ONCE);
+        loop_turn(loop, true);
     admin_free(admin);
     admin = NULL;
     assert_true(span_equal(kept->path, SPAN("/later")));
@@ -264,7 +264,7 @@ static int start(void **state)
     char why[300];
 
     (void)state;
-    loop = loop_new();
+    loop = loop_new("test");
     admin = admin_new(loop, "localhost", 0, why, sizeof why);
     if (admin == NULL)
         return -1;

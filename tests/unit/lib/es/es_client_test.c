@@ -141,7 +141,7 @@ static void call_start(struct es_client *client, struct es_call *call, unsigned 
 static void run_until(const unsigned *done, unsigned count)
 {
     while (*done < count)
-        assert_int_equal(event_base_loop(loop_base(loop), EVLOOP_ONCE), 0);
+        loop_turn(loop, true);
 }
 
 static void call_and_wait(struct es_client *client, struct es_call *call)
@@ -523,7 +523,7 @@ static void a_cancelled_call_never_ends(void **state)
     }
     calls[1].timeout_us = 1;
     while (node.requests < 2)
-        event_base_loop(loop_base(loop), EVLOOP_ONCE);
+        loop_turn(loop, true);
     es_client_cancel(&calls[0]);
     es_client_cancel(&calls[0]); /* not under way: nothing happens */
     assert_int_equal(es_client_calls(client), 2);
@@ -577,7 +577,7 @@ static void a_call_may_be_started_again_as_it_ends(void **state)
 static int make_loop(void **state)
 {
     (void)state;
-    loop = loop_new();
+    loop = loop_new("test");
     return loop == NULL ? -1 : 0;
 }
 

@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static char folder[] = "/tmp/tandem-conf-XXXXXX";
+static char folder[] = "tandem-conf-XXXXXX";
 static char path[64];
 
 static void write_file(const char *text, mode_t mode)

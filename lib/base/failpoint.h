@@ -31,7 +31,7 @@
 #define FAILPOINT(name) ((void)"" name, false)
 #endif
 
-/* Counts a hit of NAME (a string that lives for ever) and does what is set for it. */
+/* Counts a hit of NAME and does what is set for it. */
 bool failpoint_hit(const char *name);
 /* Arms or disarms the points that SPEC names and leaves the others; "" disarms all. Points count
  * anew for their after(), every() and once. False, and nothing is changed, when SPEC cannot be

@@ -3,14 +3,16 @@
  *     WAITING -> SENDING -> SENT -> ENDED        (an early answer goes from SENDING to ENDED)
  *
  * What must hold:
- *   - nothing_sent is true only while not one byte of the request was handed to a socket. Only then the call
- *     may move to another connection; a reset right behind the first byte counts as sent.
- *   - A connection goes back to its pool only behind an answer that is complete, says keep-alive, and left no byte,
- *     and only if the request was sent completely. In every other case it is closed.
- *   - Bytes of the answer are handed out in order and once; `held` is what was decoded and not taken yet.
+ *   - nothing_sent is true only while not one byte of the request was handed to a socket. Only then
+ * the call may move to another connection; a reset right behind the first byte counts as sent.
+ *   - A connection goes back to its pool only behind an answer that is complete, says keep-alive,
+ * and left no byte, and only if the request was sent completely. In every other case it is closed.
+ *   - Bytes of the answer are handed out in order and once; `held` is what was decoded and not
+ * taken yet.
  *
- * The special complication: a node that refuses a long body answers and closes while we are still sending. Sending
- * fails then, but the answer is there to be read; so a failed send waits for what reading says.
+ * The special complication: a node that refuses a long body answers and closes while we are still
+ * sending. Sending fails then, but the answer is there to be read; so a failed send waits for what
+ * reading says.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -48,7 +50,8 @@ static void call_set_state(struct call *call, enum call_state next)
 
 static uint64_t answer_deadline(const struct call *call)
 {
-    return worker_now() + worker_settings(call->upstream->worker)->primary_answer_timeout;
+    return worker_now(call->upstream->worker) +
+           worker_settings(call->upstream->worker)->primary_answer_timeout;
 }
 
 /* Leaves the lists and gives up the connection. */
@@ -78,8 +81,8 @@ static void call_fail(struct call *call, const char *why)
 /* ------------------------------------------------------------------------------------------------------
  * Beginning and sending. */
 
-void call_start(struct call *call, struct upstream *upstream, const struct call_ops *ops, void *user,
-                struct span method, struct buffer *head)
+void call_start(struct call *call, struct upstream *upstream, const struct call_ops *ops,
+                void *user, struct span method, struct buffer *head)
 {
     *call = (struct call){
         .ops = ops,
@@ -106,11 +109,13 @@ void call_on_connection(struct call *call, struct upstream_conn *conn)
     call_set_state(call, CALL_SENDING);
     upstream_read_more(conn, true);
 
-    /* Bytes that were framed for a connection on which nothing could be sent stay behind the new Host. */
+    /* Bytes that were framed for a connection on which nothing could be sent stay behind the new
+     * Host. */
     const struct buffer *host = &conn->node->config->host_field;
     size_t framed = call->head.size - call->head_size;
     buffer_reserve(&call->head, host->size);
-    memmove(call->head.data + call->head_size + host->size, call->head.data + call->head_size, framed);
+    memmove(call->head.data + call->head_size + host->size, call->head.data + call->head_size,
+            framed);
     memcpy(call->head.data + call->head_size, host->data, host->size);
     call->head.size += host->size;
     call->ops->on_writable(call);
@@ -248,7 +253,8 @@ static bool call_read_head(struct call *call)
             call_fail(call, "the primary switched protocols, which nobody asked for");
             return false;
         }
-        /* 100 was answered by us; 103 and others are hints that a gateway may drop (RFC 9110, 15.2). */
+        /* 100 was answered by us; 103 and others are hints that a gateway may drop (RFC
+         * 9110, 15.2). */
         if (++call->informational > INFORMATIONAL_MAX) {
             call_fail(call, "too many informational answers");
             return false;
@@ -260,7 +266,8 @@ static bool call_read_head(struct call *call)
     if (head->framing == HTTP_LENGTH && head->content_length < IOBUF_SMALL / 2)
         call->conn->large = false;
     http_body_init(&call->body, head);
-    if (call->body.framing == HTTP_NO_BODY || (call->body.framing == HTTP_LENGTH && call->body.left == 0))
+    if (call->body.framing == HTTP_NO_BODY ||
+        (call->body.framing == HTTP_LENGTH && call->body.left == 0))
         call->body.done = true;
     size_t size = head->size;
     call->ops->on_head(call, head, span_of(in->data + in->start, size));
@@ -298,7 +305,8 @@ static void call_read_body(struct call *call)
 
     while (!call->body.done && in->end > in->start) {
         size_t used = 0;
-        if (http_body_next(&call->body, iobuf_span(in), &used, &call->held, &refusal) != STATUS_OK) {
+        if (http_body_next(&call->body, iobuf_span(in), &used, &call->held, &refusal) !=
+            STATUS_OK) {
             call_fail(call, refusal.why);
             return;
         }
@@ -376,7 +384,8 @@ void call_on_readable(struct call *call)
         if (call->answered)
             call->deadline = answer_deadline(call);
         call_read(call);
-    } while (call->state != CALL_ENDED && call->held_raw == 0 && transport_pending(&call->conn->transport));
+    } while (call->state != CALL_ENDED && call->held_raw == 0 &&
+             transport_pending(&call->conn->transport));
 }
 
 void call_resume(struct call *call)

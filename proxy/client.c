@@ -7,15 +7,16 @@
  *                             -> REPLYING (what we refuse)
  *
  * What must hold:
- *   - One request at a time: the next is read from `in` when the answer to the one before is out. So answers come in
- *     the order of the requests, and a client that pipelines cannot make us hold more than one buffer.
+ *   - One request at a time: the next is read from `in` when the answer to the one before is out.
+ * So answers come in the order of the requests, and a client that pipelines cannot make us hold
+ * more than one buffer.
  *   - An answer, once begun, is sent to its end or the connection is cut; never two answers mixed.
  *   - Behind an error of framing nothing more is read as a request.
  *   - What a client can make us keep is counted in shared->body_bytes before it is kept.
  *   - A write that the machine has goes on when the client has gone.
  *
- * A client that sends FIN behind its request still gets its answer: HTTP cannot tell a half-closed connection
- * from one that was given up, and a lost answer is worse than one that nobody reads.
+ * A client that sends FIN behind its request still gets its answer: HTTP cannot tell a half-closed
+ * connection from one that was given up, and a lost answer is worse than one that nobody reads.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -28,19 +29,19 @@
 
 #include "base/log.h"
 #include "conf/settings.h"
-#include "proxy/forward.h"
+#include "proxy/collect.h"
 #include "proxy/stream.h"
 #include "proxy/worker.h"
 
 #define SECOND UINT64_C(1000000)
-#define REQUESTS_PER_TURN 64           /* of one connection that pipelines; then others have their turn */
-#define DRAIN_MAX (UINT64_C(1) << 20)  /* a refused body up to this is read and dropped to keep the connection */
-#define LINGER_SILENCE (2 * SECOND)    /* the client has so long to send something more ... */
-#define LINGER_TIME (30 * SECOND)      /* ... and so long in all */
-#define RATE_GRACE (10 * SECOND)       /* before proxy.body_rate_min is looked at */
-#define REFUSED_TIME (1 * SECOND)      /* a connection over proxy.connections_max must be quick */
-#define DRAIN_SILENCE (1 * SECOND)     /* at the end: an idle client may still be about to send */
-#define DIRECT_READ_MAX ((size_t)256 << 10)
+#define REQUESTS_PER_TURN 64 /* of one connection that pipelines; then others have their turn */
+#define DRAIN_MAX                                                                                  \
+    (UINT64_C(1) << 20) /* a refused body up to this is read and dropped to keep the connection */
+#define LINGER_SILENCE (2 * SECOND) /* the client has so long to send something more ... */
+#define LINGER_TIME (30 * SECOND)   /* ... and so long in all */
+#define RATE_GRACE (10 * SECOND)    /* before proxy.body_rate_min is looked at */
+#define REFUSED_TIME (1 * SECOND)   /* a connection over proxy.connections_max must be quick */
+#define DRAIN_SILENCE (1 * SECOND)  /* at the end: an idle client may still be about to send */
 
 /* clang-format off */
 static const struct {
@@ -63,7 +64,7 @@ static const struct {
 };
 /* clang-format on */
 
-static void client_set_state(struct client *client, enum client_state next)
+void client_set_state(struct client *client, enum client_state next)
 {
     CHECK(client_states[client->state].next & BIT(next));
     client->state = next;
@@ -97,10 +98,10 @@ static void client_arm_write(struct client *client, bool more)
 }
 
 /* The body of a request is expected from now on: its timers run only while we read. */
-static void body_timers(struct client *client, bool run)
+void client_body_timers(struct client *client, bool run)
 {
     const struct settings *settings = worker_settings(client->worker);
-    uint64_t now = worker_now();
+    uint64_t now = worker_now(client->worker);
 
     if (!run) {
         client->read_deadline = client->rate_since = 0;
@@ -119,9 +120,9 @@ void client_read_more(struct client *client, bool more)
         more = false;
     client_arm_read(client, more);
     if (more && client->rate_since == 0)
-        body_timers(client, true);
+        client_body_timers(client, true);
     else if (!more)
-        body_timers(client, false);
+        client_body_timers(client, false);
 }
 
 size_t client_send(struct client *client, struct span data)
@@ -154,7 +155,8 @@ size_t client_send(struct client *client, struct span data)
         client->blocked = true;
         client_arm_write(client, true);
         if (sent > 0 || client->write_deadline == 0)
-            client->write_deadline = worker_now() + worker_settings(client->worker)->proxy_write_timeout;
+            client->write_deadline =
+                worker_now(client->worker) + worker_settings(client->worker)->proxy_write_timeout;
     } else {
         client->write_deadline = 0;
     }
@@ -165,53 +167,6 @@ size_t client_send(struct client *client, struct span data)
 /* ------------------------------------------------------------------------------------------------------
  * The end of a connection. */
 
-/* Memory of bodies whose client has gone while the machine goes on. */
-struct orphan {
-    struct link in_orphans;
-    struct exchange *ex;
-    uint64_t counted;
-};
-
-static void body_uncount(struct client *client)
-{
-    atomic_fetch_sub(&client->worker->shared->body_bytes, client->body_counted);
-    client->body_counted = 0;
-}
-
-static void client_leave_exchange(struct client *client)
-{
-    struct worker *worker = client->worker;
-    struct exchange *ex = client->ex;
-
-    client->ex = NULL;
-    if (client->state == CLIENT_COLLECTING) {
-        body_uncount(client);
-        exchange_free(ex);
-        return;
-    }
-    struct orphan *orphan = bytes_zalloc(sizeof *orphan);
-    orphan->ex = ex;
-    orphan->counted = client->body_counted;
-    client->body_counted = 0;
-    list_push_back(&worker->orphans, &orphan->in_orphans);
-    exchange_on_client_gone(ex);
-}
-
-static void orphan_end(struct worker *worker, struct exchange *ex)
-{
-    for (struct link *link = worker->orphans.next; link != &worker->orphans; link = link->next) {
-        struct orphan *orphan = LINK_OF(link, struct orphan, in_orphans);
-        if (orphan->ex == ex) {
-            atomic_fetch_sub(&worker->shared->body_bytes, orphan->counted);
-            list_remove(link);
-            free(orphan);
-            break;
-        }
-    }
-    exchange_free(ex);
-    worker_may_end(worker);
-}
-
 void client_destroy(struct client *client, bool reset)
 {
     struct worker *worker = client->worker;
@@ -219,7 +174,7 @@ void client_destroy(struct client *client, bool reset)
     if (client->state == CLIENT_CLOSED)
         return;
     if (client->ex != NULL)
-        client_leave_exchange(client);
+        collect_leave(client);
     client_set_state(client, CLIENT_CLOSED);
     if (client->stream != NULL)
         stream_free(client->stream);
@@ -237,8 +192,8 @@ void client_destroy(struct client *client, bool reset)
     worker_may_end(worker);
 }
 
-/* Shuts our side and gives the client time to read: closing at once would reset the connection if it still
- * sends, and take the answer away from it. */
+/* Shuts our side and gives the client time to read: closing at once would reset the connection if
+ * it still sends, and take the answer away from it. */
 static void client_linger(struct client *client)
 {
     if (client->at_end) {
@@ -249,8 +204,8 @@ static void client_linger(struct client *client)
     transport_shutdown(&client->transport);
     buffer_fini(&client->out);
     client->in.start = client->in.end = 0;
-    client->linger_until = worker_now() + LINGER_TIME;
-    client->read_deadline = worker_now() + LINGER_SILENCE;
+    client->linger_until = worker_now(client->worker) + LINGER_TIME;
+    client->read_deadline = worker_now(client->worker) + LINGER_SILENCE;
     client->rate_since = 0;
     client_arm_read(client, true);
     client_arm_write(client, false);
@@ -261,8 +216,9 @@ static void client_go_idle(struct client *client)
     iobuf_detach(&client->worker->buffers, &client->in);
     if (client->out.capacity > 0)
         buffer_fini(&client->out);
-    client->read_deadline = worker_now() + (client->refused ? REFUSED_TIME
-                                                            : worker_settings(client->worker)->proxy_idle_timeout);
+    client->read_deadline =
+        worker_now(client->worker) +
+        (client->refused ? REFUSED_TIME : worker_settings(client->worker)->proxy_idle_timeout);
     client->rate_since = 0;
     client_arm_read(client, true);
 }
@@ -300,7 +256,8 @@ static bool has_field(struct span fields, const char *name)
 {
     size_t size = strlen(name);
     while (fields.size > size) {
-        if (fields.data[size] == ':' && span_equal_nocase(span_of(fields.data, size), span_of(name, size)))
+        if (fields.data[size] == ':' &&
+            span_equal_nocase(span_of(fields.data, size), span_of(name, size)))
             return true;
         const char *end = memchr(fields.data, '\n', fields.size);
         if (end == NULL)
@@ -334,12 +291,12 @@ static void client_send_reply(struct client *client)
 }
 
 /* Answers with REPLY (its body is taken over; the caller ends the rest). */
-static void client_reply(struct client *client, struct reply *reply)
+void client_reply(struct client *client, struct reply *reply)
 {
     struct buffer *out = &client->out;
     bool no_length = reply->status == 204 || reply->status == 304;
 
-    body_timers(client, false);
+    client_body_timers(client, false);
     client_set_state(client, CLIENT_REPLYING);
     const char *connection = client_connection_field(client, reply->close);
     buffer_appendf(out, "HTTP/1.1 %d %s\r\n", reply->status, http_reason(reply->status));
@@ -360,8 +317,8 @@ static void client_reply(struct client *client, struct reply *reply)
     client_send_reply(client);
 }
 
-/* Throws away what has come of the body of a request that is not carried out. Decides whether the connection can
- * go on behind it. */
+/* Throws away what has come of the body of a request that is not carried out. Decides whether the
+ * connection can go on behind it. */
 static void client_drop_body(struct client *client)
 {
     struct http_refusal refusal;
@@ -369,7 +326,8 @@ static void client_drop_body(struct client *client)
     while (!client->body.done && client->in.end > client->in.start) {
         size_t used = 0;
         struct span data;
-        if (http_body_next(&client->body, iobuf_span(&client->in), &used, &data, &refusal) != STATUS_OK) {
+        if (http_body_next(&client->body, iobuf_span(&client->in), &used, &data, &refusal) !=
+            STATUS_OK) {
             client->close_after = true;
             break;
         }
@@ -383,8 +341,8 @@ static void client_drop_body(struct client *client)
 }
 
 /* Answers one of our own errors; nothing of the request goes on. */
-static void client_error(struct client *client, int status, const char *type, const char *outcome,
-                         const char *why, bool last)
+void client_error(struct client *client, int status, const char *type, const char *outcome,
+                  const char *why, bool last)
 {
     struct reply reply = {0};
     reply_error(&reply, status, type, outcome, "%s", why);
@@ -397,157 +355,17 @@ static void client_error(struct client *client, int status, const char *type, co
 static void client_malformed(struct client *client, int status, const char *why)
 {
     counter_add(&client->worker->counters.malformed, 1);
-    log_debug("client: malformed request: %s (status=%d)", why, status);
+    log_debug("client", "malformed request: %s (status=%d)", why, status);
     client->body_left = true;
     client_error(client, status, "illegal_argument_exception", "not-applied", why, true);
 }
 
-/* ------------------------------------------------------------------------------------------------------
- * Writes: the whole body is collected, then the machine has it. */
-
-/* Gives up a write whose body is not complete. */
-static void client_abandon(struct client *client, int status, const char *type, const char *why)
-{
-    body_uncount(client);
-    exchange_free(client->ex);
-    client->ex = NULL;
-    client->body_left = true;
-    client_error(client, status, type, "not-applied", why, true);
-}
-
-/* Counts SIZE more bytes of the body; false: it was refused. */
-static bool body_count(struct client *client, size_t size)
-{
-    struct worker *worker = client->worker;
-    const struct settings *settings = worker_settings(worker);
-
-    client->body_bytes += size;
-    if (client->body_bytes > settings->proxy_body_max) {
-        counter_add(&worker->counters.too_large, 1);
-        client_abandon(client, 413, "content_too_large_exception",
-                       "the body is larger than proxy.body_max");
-        return false;
-    }
-    uint64_t before = atomic_fetch_add(&worker->shared->body_bytes, size);
-    client->body_counted += size;
-    if (before + size > settings->proxy_bodies_max) {
-        counter_add(&worker->counters.no_memory, 1);
-        client_abandon(client, 503, "tandem_memory_exception",
-                       "the bodies of all writes in flight reach proxy.bodies_max; try again");
-        return false;
-    }
-    return true;
-}
-
-static void client_body_complete(struct client *client)
-{
-    body_timers(client, false);
-    client_set_state(client, CLIENT_WAITING);
-    exchange_start(client->ex);
-}
-
-/* Goes through what has come of the body. */
-static void client_collect(struct client *client)
-{
-    struct http_refusal refusal;
-
-    while (!client->body.done && client->in.end > client->in.start) {
-        size_t used = 0;
-        struct span data;
-        if (http_body_next(&client->body, iobuf_span(&client->in), &used, &data, &refusal) != STATUS_OK) {
-            counter_add(&client->worker->counters.malformed, 1);
-            client_abandon(client, refusal.status, "illegal_argument_exception", refusal.why);
-            return;
-        }
-        if (data.size > 0) {
-            if (!body_count(client, data.size))
-                return;
-            buffer_append_span(exchange_body(client->ex), data);
-        }
-        iobuf_consume(&client->in, used);
-        if (used == 0)
-            break;
-    }
-    if (client->body.done)
-        client_body_complete(client);
-}
-
-/* Reads straight into the exchange's body: for bodies of known length there is nothing to decode. */
-static ssize_t client_receive_body(struct client *client)
-{
-    struct buffer *body = exchange_body(client->ex);
-    struct http_refusal refusal;
-    struct span data;
-    size_t used = 0;
-    size_t want = client->body.left < DIRECT_READ_MAX ? (size_t)client->body.left : DIRECT_READ_MAX;
-
-    char *at = buffer_reserve(body, want);
-    ssize_t got = transport_recv(&client->transport, at, want);
-    if (got <= 0)
-        return got;
-    CHECK(http_body_next(&client->body, span_of(at, (size_t)got), &used, &data, &refusal) == STATUS_OK);
-    CHECK(used == (size_t)got);
-    if (body_count(client, (size_t)got))
-        body->size += (size_t)got;
-    return got;
-}
-
-static void client_say_continue(struct client *client, const struct http_head *head)
+void client_say_continue(struct client *client, const struct http_head *head)
 {
     if (!head->expect_continue || client->body.done || client->in.end > client->in.start)
         return;
     buffer_append_cstr(&client->out, "HTTP/1.1 100 Continue\r\n\r\n");
     client_send(client, SPAN_NONE);
-}
-
-static const struct exchange_ports worker_ports = {
-    .forward = forward_start,
-    .reply = client_on_reply,
-};
-
-static void client_begin_exchange(struct client *client, const struct http_head *head,
-                                  const struct routing *routing)
-{
-    struct worker *worker = client->worker;
-    const struct settings *settings = worker_settings(worker);
-
-    counter_add(&worker->counters.exchanges, 1);
-    client->ex = exchange_new(worker->shared->core, worker->loop, &worker_ports, worker, client,
-                              span_of(client->in.data + client->in.start, head->size), routing);
-    client_set_state(client, CLIENT_COLLECTING);
-    if (head->framing == HTTP_LENGTH &&
-        atomic_load(&worker->shared->body_bytes) + head->content_length > settings->proxy_bodies_max) {
-        counter_add(&worker->counters.no_memory, 1);
-        client_abandon(client, 503, "tandem_memory_exception",
-                       "the bodies of all writes in flight reach proxy.bodies_max; try again");
-        return;
-    }
-    size_t size = head->size;
-    iobuf_consume(&client->in, size);
-    client_say_continue(client, head);
-    if (client->state == CLIENT_CLOSED)
-        return;
-    client_read_more(client, true);
-    client_collect(client);
-}
-
-void client_on_reply(void *ctx, struct exchange *ex)
-{
-    struct worker *worker = ctx;
-    struct client *client = exchange_owner(ex);
-
-    if (client == NULL) {
-        orphan_end(worker, ex);
-        return;
-    }
-    CHECK(client->ex == ex && client->state == CLIENT_WAITING);
-    client->ex = NULL;
-    struct reply reply = *exchange_reply(ex);
-    *exchange_reply(ex) = (struct reply){0};
-    exchange_free(ex);
-    body_uncount(client);
-    client_reply(client, &reply);
-    reply_fini(&reply);
 }
 
 /* ------------------------------------------------------------------------------------------------------
@@ -557,7 +375,7 @@ void client_stream_done(struct client *client)
 {
     stream_free(client->stream);
     client->stream = NULL;
-    body_timers(client, false);
+    client_body_timers(client, false);
     client->body_left = false; /* if it is, the connection closes: the answer said so */
     client_request_done(client);
 }
@@ -610,7 +428,8 @@ static void client_begin_request(struct client *client, const struct http_head *
     client->body_bytes = 0;
     client->read_deadline = 0;
     http_body_init(&client->body, head);
-    client->body.done |= head->framing == HTTP_NO_BODY || (head->framing == HTTP_LENGTH && client->body.left == 0);
+    client->body.done |=
+        head->framing == HTTP_NO_BODY || (head->framing == HTTP_LENGTH && client->body.left == 0);
 
     if (client->refused) {
         client_skip_request(client, head);
@@ -620,8 +439,10 @@ static void client_begin_request(struct client *client, const struct http_head *
     }
     if (is_loop(client, head)) {
         client_skip_request(client, head);
-        client_error(client, 508, "tandem_loop_exception", "not-applied",
-                     "this request has passed through this Tandem already: primary.urls leads back to it", true);
+        client_error(
+            client, 508, "tandem_loop_exception", "not-applied",
+            "this request has passed through this Tandem already: primary.urls leads back to it",
+            true);
         return;
     }
     if (head->framing == HTTP_LENGTH && head->content_length > settings->proxy_body_max) {
@@ -640,7 +461,7 @@ static void client_begin_request(struct client *client, const struct http_head *
         reply_fini(&routing.refusal);
         break;
     case ROUTE_EXCHANGE:
-        client_begin_exchange(client, head, &routing);
+        collect_begin(client, head, &routing);
         break;
     case ROUTE_STREAM:
         counter_add(&worker->counters.streams, 1);
@@ -652,8 +473,8 @@ static void client_begin_request(struct client *client, const struct http_head *
     }
 }
 
-/* An incomplete head is scanned again only when something came that may end a line or break a rule: else a client
- * that sends byte by byte would make us scan it thousands of times. */
+/* An incomplete head is scanned again only when something came that may end a line or break a rule:
+ * else a client that sends byte by byte would make us scan it thousands of times. */
 static bool worth_parsing(struct client *client, struct span bytes)
 {
     size_t from = client->scanned;
@@ -661,7 +482,8 @@ static bool worth_parsing(struct client *client, struct span bytes)
     if (from == 0 || bytes.size - from >= 4096 || bytes.size / 4096 != from / 4096)
         return true;
     struct span fresh = span_of(bytes.data + from, bytes.size - from);
-    return memchr(fresh.data, '\n', fresh.size) != NULL || memchr(fresh.data, '\r', fresh.size) != NULL ||
+    return memchr(fresh.data, '\n', fresh.size) != NULL ||
+           memchr(fresh.data, '\r', fresh.size) != NULL ||
            memchr(fresh.data, 0, fresh.size) != NULL;
 }
 
@@ -684,14 +506,16 @@ static bool client_read_head(struct client *client)
     if (client->state == CLIENT_IDLE) {
         client_set_state(client, CLIENT_HEAD);
         client->scanned = 0;
-        client->read_deadline = worker_now() + settings->proxy_head_timeout;
+        client->read_deadline = worker_now(client->worker) + settings->proxy_head_timeout;
     }
     if (!worth_parsing(client, bytes) && !client->at_end)
         return false;
     struct http_limits limits = {
         .target_max = settings->proxy_target_max,
-        .head_max = settings->proxy_head_max < IOBUF_LARGE ? settings->proxy_head_max : IOBUF_LARGE - 1,
-        .fields_max = settings->proxy_fields_max < HTTP_FIELDS_MAX ? settings->proxy_fields_max : HTTP_FIELDS_MAX,
+        .head_max =
+            settings->proxy_head_max < IOBUF_LARGE ? settings->proxy_head_max : IOBUF_LARGE - 1,
+        .fields_max = settings->proxy_fields_max < HTTP_FIELDS_MAX ? settings->proxy_fields_max
+                                                                   : HTTP_FIELDS_MAX,
     };
     switch (http_parse_request(bytes, &limits, head, &refusal)) {
     case STATUS_OK:
@@ -734,7 +558,7 @@ static void client_run(struct client *client)
             going = client_read_head(client);
             break;
         case CLIENT_COLLECTING:
-            client_collect(client);
+            collect_go_on(client);
             if (client->state == CLIENT_COLLECTING && client->at_end)
                 client_destroy(client, false);
             going = client->state != CLIENT_COLLECTING;
@@ -762,7 +586,7 @@ static void client_run(struct client *client)
             if (client->close_after || (client->body_left && client->at_end)) {
                 client_linger(client);
             } else if (!client->body_left) {
-                body_timers(client, false);
+                client_body_timers(client, false);
                 client_set_state(client, CLIENT_IDLE);
             }
             going = client->state == CLIENT_IDLE;
@@ -788,7 +612,7 @@ static void client_on_end(struct client *client)
         client->read_deadline = 0;
         break;
     case CLIENT_STREAMING:
-        body_timers(client, false);
+        client_body_timers(client, false);
         if (!client->body.done)
             client_destroy(client, false);
         break;
@@ -810,7 +634,8 @@ static void client_on_received(struct client *client, size_t size)
     counter_add(&client->worker->counters.bytes_in, size);
     if (client->rate_since != 0) {
         client->rate_bytes += size;
-        client->read_deadline = worker_now() + worker_settings(client->worker)->proxy_body_timeout;
+        client->read_deadline =
+            worker_now(client->worker) + worker_settings(client->worker)->proxy_body_timeout;
     }
 }
 
@@ -840,7 +665,7 @@ static bool client_receive(struct client *client)
     ssize_t got;
 
     if (direct) {
-        got = client_receive_body(client);
+        got = collect_receive(client);
         if (client->state != CLIENT_COLLECTING)
             return false;
     } else {
@@ -851,7 +676,8 @@ static bool client_receive(struct client *client)
                 client_arm_read(client, false);
             return false;
         }
-        got = transport_recv(&client->transport, client->in.data + client->in.end, iobuf_room(&client->in));
+        got = transport_recv(&client->transport, client->in.data + client->in.end,
+                             iobuf_room(&client->in));
         if (got > 0) {
             bool full = (size_t)got == iobuf_room(&client->in);
             client->in.end += (size_t)got;
@@ -866,7 +692,8 @@ static bool client_receive(struct client *client)
     if (got == TRANSPORT_AGAIN) {
         if (client->transport.wants_write)
             client_arm_write(client, true);
-        return client->in.end > client->in.start; /* a turn may have ended before all was looked at */
+        return client->in.end >
+               client->in.start; /* a turn may have ended before all was looked at */
     }
     if (got == TRANSPORT_ERROR)
         client_destroy(client, false);
@@ -880,7 +707,7 @@ static void client_shake(struct client *client)
     int shaken = transport_handshake(&client->transport);
 
     if (shaken == TRANSPORT_ERROR) {
-        log_debug("client: no TLS: %s", client->transport.why);
+        log_debug("client", "no TLS: %s", client->transport.why);
         client_destroy(client, false);
         return;
     }
@@ -896,7 +723,7 @@ static void client_shake(struct client *client)
 /* LINGERING: reads and forgets. */
 static void client_swallow(struct client *client)
 {
-    uint64_t now = worker_now();
+    uint64_t now = worker_now(client->worker);
 
     iobuf_attach(&client->worker->buffers, &client->in);
     ssize_t got = transport_recv(&client->transport, client->in.data, client->in.capacity);
@@ -928,7 +755,8 @@ static void client_on_read(evutil_socket_t fd, short what, void *arg)
                 return;
             client_run(client);
         }
-    } while (client->state != CLIENT_CLOSED && client->reading && transport_pending(&client->transport));
+    } while (client->state != CLIENT_CLOSED && client->reading &&
+             transport_pending(&client->transport));
 }
 
 static void client_on_write(evutil_socket_t fd, short what, void *arg)
@@ -981,8 +809,9 @@ static void client_on_silence(struct client *client)
                      "the request's head did not arrive within proxy.head_timeout", true);
         break;
     case CLIENT_COLLECTING:
-        client_abandon(client, 408, "timeout_exception",
-                       "the request's body did not arrive in time (proxy.body_timeout, proxy.body_rate_min)");
+        collect_abandon(
+            client, 408, "timeout_exception",
+            "the request's body did not arrive in time (proxy.body_timeout, proxy.body_rate_min)");
         break;
     case CLIENT_STREAMING:
         if (stream_unanswered(client->stream)) {
@@ -1024,7 +853,8 @@ void client_drain(struct client *client, uint64_t now)
         return;
     uint64_t idle = worker_settings(client->worker)->proxy_idle_timeout;
     uint64_t since = client->read_deadline > idle ? client->read_deadline - idle : 0;
-    /* One that was busy a moment ago is probably about to send again: that request is served, as the last. */
+    /* One that was busy a moment ago is probably about to send again: that request is served, as
+     * the last. */
     client->read_deadline = now - since >= DRAIN_SILENCE ? now : since + DRAIN_SILENCE;
 }
 
@@ -1035,8 +865,10 @@ void client_new(struct worker *worker, int fd, bool refused)
     client->worker = worker;
     client->refused = refused;
     transport_init_server(&client->transport, fd, worker->shared->server_context);
-    event_assign(&client->read_event, worker->base, fd, EV_READ | EV_PERSIST, client_on_read, client);
-    event_assign(&client->write_event, worker->base, fd, EV_WRITE | EV_PERSIST, client_on_write, client);
+    event_assign(&client->read_event, worker->base, fd, EV_READ | EV_PERSIST, client_on_read,
+                 client);
+    event_assign(&client->write_event, worker->base, fd, EV_WRITE | EV_PERSIST, client_on_write,
+                 client);
     list_push_back(&worker->clients, &client->in_clients);
     worker->client_count++;
     if (client->transport.shaken) {
@@ -1044,9 +876,9 @@ void client_new(struct worker *worker, int fd, bool refused)
         client_go_idle(client);
     } else {
         client->state = CLIENT_SHAKING;
-        client->read_deadline = worker_now() + worker_settings(worker)->proxy_head_timeout;
+        client->read_deadline = worker_now(worker) + worker_settings(worker)->proxy_head_timeout;
         client_arm_read(client, true);
     }
     if (worker->draining)
-        client->read_deadline = worker_now() + DRAIN_SILENCE;
+        client->read_deadline = worker_now(client->worker) + DRAIN_SILENCE;
 }

@@ -66,28 +66,39 @@ struct client {
     bool running;             /* client_run() is on the stack */
 };
 
-/* Takes over FD, which counts in shared->clients. REFUSED: only to be told that there is no room. */
+/* Takes over FD, which counts in shared->clients. REFUSED: only to be told that there is no room.
+ */
 void client_new(struct worker *worker, int fd, bool refused);
 /* Ends it at once; a write that the machine has goes on without it. */
 void client_destroy(struct client *client, bool reset);
 void client_tick(struct client *client, uint64_t now);
 /* The worker drains: closes the connection if it has been silent. */
 void client_drain(struct client *client, uint64_t now);
-/* The machine's reply for its exchange (a port of exchange.h). */
-void client_on_reply(void *ctx, struct exchange *ex);
 
 /* ------------------------------------------------------------------------------------------------------
- * For stream.c. */
+ * For stream.c and collect.c. */
 
-/* Sends what is in out and then DATA; how much of DATA was taken. Check client->state afterwards. */
+void client_set_state(struct client *client, enum client_state next);
+/* Answers with REPLY (its body is taken over; the caller ends the rest). */
+void client_reply(struct client *client, struct reply *reply);
+/* Answers one of our own errors; nothing of the request goes on. LAST: nor does the connection. */
+void client_error(struct client *client, int status, const char *type, const char *outcome,
+                  const char *why, bool last);
+/* Answers `Expect: 100-continue` if the client still waits for it. */
+void client_say_continue(struct client *client, const struct http_head *head);
+/* The timers of a request's body, which run only while we read it. */
+void client_body_timers(struct client *client, bool run);
+
+/* Sends what is in out and then DATA; how much of DATA was taken. Check client->state afterwards.
+ */
 size_t client_send(struct client *client, struct span data);
 /* How many bytes wait in out. */
 static inline size_t client_unsent(const struct client *client)
 {
     return client->out.size - client->out_sent;
 }
-/* Decides whether the answer that is about to begin is the last one (always with LAST), and returns the
- * connection field that says so, or "". */
+/* Decides whether the answer that is about to begin is the last one (always with LAST), and returns
+ * the connection field that says so, or "". */
 const char *client_connection_field(struct client *client, bool last);
 /* Sets whether more of the body is wanted from the socket now. */
 void client_read_more(struct client *client, bool more);

@@ -1,7 +1,7 @@
 /* forward.c - the machine's port to the primary: a whole request out, a whole answer back.
  *
- * What must hold: one forward ends in exactly one exchange_on_answer or exchange_on_failure, never from within
- * forward_start(); and nothing_sent is said only when it is certain.
+ * What must hold: one forward ends in exactly one exchange_on_answer or exchange_on_failure, never
+ * from within forward_start(); and nothing_sent is said only when it is certain.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -13,16 +13,17 @@
 #include "proxy/upstream.h"
 #include "proxy/worker.h"
 
-/* More is not an answer to a write: a bulk of 100 MB is answered with about as much when sources are asked for. */
+/* More is not an answer to a write: a bulk of 100 MB is answered with about as much when sources
+ * are asked for. */
 #define ANSWER_MAX ((size_t)512 << 20)
 #define ANSWER_RESERVE_MAX ((size_t)1 << 20) /* room made at once for an announced length */
 
 struct forward {
-    struct worker *worker;                  /* borrowed */
-    struct exchange *ex;                    /* borrowed until the end */
+    struct worker *worker;                 /* borrowed */
+    struct exchange *ex;                   /* borrowed until the end */
     const struct primary_request *request; /* borrowed until the end */
     struct call call;
-    struct primary_answer answer;           /* owned until it is handed over */
+    struct primary_answer answer; /* owned until it is handed over */
     size_t body_sent;
 };
 
@@ -46,8 +47,9 @@ static void forward_on_writable(struct call *call)
 {
     struct forward *forward = call->user;
     struct span body = forward->request->body;
-    struct span rest = body.size == 0 ? SPAN_NONE
-                                      : span_of(body.data + forward->body_sent, body.size - forward->body_sent);
+    struct span rest =
+        body.size == 0 ? SPAN_NONE
+                       : span_of(body.data + forward->body_sent, body.size - forward->body_sent);
 
     forward->body_sent += call_send(call, rest, true);
 }
@@ -61,11 +63,12 @@ static void forward_on_head(struct call *call, const struct http_head *head, str
 
     /* Parsed again, so that its spans point into bytes that the answer owns. */
     buffer_append_span(&answer->head_bytes, bytes);
-    CHECK(http_parse_answer(buffer_span(&answer->head_bytes), call->method, &limits, &answer->head, &refusal) ==
-          STATUS_OK);
+    CHECK(http_parse_answer(buffer_span(&answer->head_bytes), call->method, &limits, &answer->head,
+                            &refusal) == STATUS_OK);
     if (head->framing == HTTP_LENGTH && head->content_length > 0)
-        buffer_reserve(&answer->body, head->content_length < ANSWER_RESERVE_MAX ? (size_t)head->content_length
-                                                                                : ANSWER_RESERVE_MAX);
+        buffer_reserve(&answer->body, head->content_length < ANSWER_RESERVE_MAX
+                                          ? (size_t)head->content_length
+                                          : ANSWER_RESERVE_MAX);
 }
 
 static size_t forward_on_body(struct call *call, struct span data)

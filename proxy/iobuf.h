@@ -1,8 +1,8 @@
 /* iobuf.h - flat receive buffers, lent to a connection only while a message is in flight.
  *
- * One pool per thread, so nothing is locked. A buffer begins at IOBUF_SMALL bytes and grows once to IOBUF_LARGE:
- * larger reads pay only where a message is long. An idle connection holds none, which is what makes ten thousand
- * of them cheap.
+ * One pool per thread, so nothing is locked. A buffer begins at IOBUF_SMALL bytes and grows once to
+ * IOBUF_LARGE: larger reads pay only where a message is long. An idle connection holds none, which
+ * is what makes ten thousand of them cheap.
  *
  * What must hold: start <= end <= capacity; a buffer without memory has all of them 0.
  *
@@ -25,7 +25,8 @@ struct iobuf {
     size_t capacity;
 };
 
-/* How many free buffers of a size a pool keeps: 4 MiB of each. What is above goes back to the system. */
+/* How many free buffers of a size a pool keeps: 4 MiB of each. What is above goes back to the
+ * system. */
 #define IOBUF_SMALL_KEPT 64
 #define IOBUF_LARGE_KEPT 16
 

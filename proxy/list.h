@@ -1,6 +1,7 @@
 /* list.h - doubly linked lists whose links are inside the objects.
  *
- * A head is a link too, and an empty list is one that points at itself; so is an object that is in no list.
+ * A head is a link too, and an empty list is one that points at itself; so is an object that is in
+ * no list.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -26,7 +26,8 @@
 #define PAUSE_US 100000
 #define BACKLOG 1024
 
-/* Above proxy.connections_max so many more are taken in, only to be told 503; still more are just closed. */
+/* Above proxy.connections_max so many more are taken in, only to be told 503; still more are just
+ * closed. */
 #define REFUSED_MAX 256
 
 int listener_bind(const struct conf_address *address, char *why, size_t why_size)
@@ -65,14 +66,15 @@ failed:
 static void pause_accepting(struct listener *listener)
 {
     if (listener->paused_until == 0)
-        log_warn("listener: no file descriptors are left, new connections wait (clients=%zu)",
+        log_warn("proxy", "no file descriptors are left, new connections wait (clients=%zu)",
                  listener->worker->client_count);
-    listener->paused_until = worker_now() + PAUSE_US;
+    listener->paused_until = worker_now(listener->worker) + PAUSE_US;
     listener->accepting = false;
     event_del(&listener->event);
 }
 
-/* Gives up the reserve to take one connection and end it: a client is told, and the queue gets shorter. */
+/* Gives up the reserve to take one connection and end it: a client is told, and the queue gets
+ * shorter. */
 static void refuse_without_descriptors(struct listener *listener)
 {
     if (listener->reserve < 0)
@@ -106,7 +108,9 @@ static bool accept_one(struct listener *listener)
         close(fd);
         return true;
     }
-    counter_add(clients < clients_max ? &worker->counters.accepted : &worker->counters.refused_connections, 1);
+    counter_add(clients < clients_max ? &worker->counters.accepted
+                                      : &worker->counters.refused_connections,
+                1);
     client_new(worker, fd, clients >= clients_max);
     return true;
 }
@@ -124,7 +128,8 @@ void listener_init(struct listener *listener, struct worker *worker, int fd)
 {
     *listener = (struct listener){.worker = worker, .fd = fd};
     listener->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    event_assign(&listener->event, worker->base, fd, EV_READ | EV_PERSIST, listener_on_accept, listener);
+    event_assign(&listener->event, worker->base, fd, EV_READ | EV_PERSIST, listener_on_accept,
+                 listener);
 }
 
 void listener_start(struct listener *listener)

@@ -1,7 +1,8 @@
 /* listener.h - takes in connections of clients, as many as there is room for.
  *
- * Each thread has a socket of its own on the same address (SO_REUSEPORT), so the kernel spreads connections and nobody
- * hands them over. Without file descriptors accepting pauses instead of spinning, and work under way goes on.
+ * Each thread has a socket of its own on the same address (SO_REUSEPORT), so the kernel spreads
+ * connections and nobody hands them over. Without file descriptors accepting pauses instead of
+ * spinning, and work under way goes on.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -26,8 +26,9 @@ static bool split_url(const char *url, bool *tls, char **host, char **port, cons
         return false;
     *port = bytes_strdup(colon + 1);
     (*port)[strcspn(*port, "/")] = 0;
-    *host = rest[0] == '[' && bracket != NULL ? span_dup(span_of(rest + 1, (size_t)(bracket - rest) - 1))
-                                              : span_dup(span_of(rest, (size_t)(colon - rest)));
+    *host = rest[0] == '[' && bracket != NULL
+                ? span_dup(span_of(rest + 1, (size_t)(bracket - rest) - 1))
+                : span_dup(span_of(rest, (size_t)(colon - rest)));
     return true;
 }
 
@@ -37,7 +38,10 @@ static bool node_config_init(struct node_config *node, const char *url, char *wh
     const char *authority = "";
     char *port = NULL;
 
-    node->url = bytes_strdup(url);
+    struct buffer who = {0};
+    buffer_appendf(&who, "primary node %s", url);
+    node->who = bytes_strdup(buffer_cstr(&who));
+    buffer_fini(&who);
     if (!split_url(url, &node->tls, &node->host, &port, &authority)) {
         snprintf(why, why_size, "primary.urls: %s is not scheme://host:port", url);
         return false;
@@ -48,13 +52,15 @@ static bool node_config_init(struct node_config *node, const char *url, char *wh
         snprintf(why, why_size, "primary.urls: %s: %s", url, gai_strerror(error));
         return false;
     }
-    for (struct addrinfo *at = found; at != NULL && node->address_count < NODE_ADDRESSES_MAX; at = at->ai_next) {
+    for (struct addrinfo *at = found; at != NULL && node->address_count < NODE_ADDRESSES_MAX;
+         at = at->ai_next) {
         struct node_address *address = &node->addresses[node->address_count++];
         memcpy(&address->address, at->ai_addr, at->ai_addrlen);
         address->size = at->ai_addrlen;
     }
     freeaddrinfo(found);
-    buffer_appendf(&node->host_field, "Host: %.*s\r\n\r\n", (int)strcspn(authority, "/"), authority);
+    buffer_appendf(&node->host_field, "Host: %.*s\r\n\r\n", (int)strcspn(authority, "/"),
+                   authority);
     return true;
 }
 
@@ -76,15 +82,15 @@ bool nodes_init(struct nodes *nodes, const struct settings *settings, char *why,
     }
     if (!tls)
         return true;
-    nodes->context = transport_client_context(settings->primary_ca_file,
-                                              settings->primary_insecure_skip_verify, why, why_size);
+    nodes->context = transport_client_context(
+        settings->primary_ca_file, settings->primary_insecure_skip_verify, why, why_size);
     return nodes->context != NULL;
 }
 
 void nodes_fini(struct nodes *nodes)
 {
     for (size_t i = 0; i < nodes->count; i++) {
-        free(nodes->items[i].url);
+        free(nodes->items[i].who);
         free(nodes->items[i].host);
         buffer_fini(&nodes->items[i].host_field);
     }

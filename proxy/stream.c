@@ -1,11 +1,13 @@
 /* stream.c - a request that passes through: head and body as they come, the answer as it comes.
  *
- * Framing ends at each hop and is made anew: a length stays a length, chunks become chunks of our own, an answer that
- * ends with its connection goes out in chunks (to HTTP/1.0: ends with the connection too). All else is passed on
- * byte for byte; bytes that need no change are sent from the buffer they were received in.
+ * Framing ends at each hop and is made anew: a length stays a length, chunks become chunks of our
+ * own, an answer that ends with its connection goes out in chunks (to HTTP/1.0: ends with the
+ * connection too). All else is passed on byte for byte; bytes that need no change are sent from the
+ * buffer they were received in.
  *
  * What must hold:
- *   - Neither side is read from while the other takes nothing: what waits is at most one buffer in each direction.
+ *   - Neither side is read from while the other takes nothing: what waits is at most one buffer in
+ * each direction.
  *   - An answer that was cut is never ended as if it were complete.
  *   - A stream that ends before its answer is complete takes its connection to the primary with it.
  *
@@ -21,8 +23,9 @@
 #include "proxy/upstream.h"
 #include "proxy/worker.h"
 
-#define FRAMED_MAX ((size_t)64 << 10)  /* chunks made anew and not sent yet, in either direction */
-#define COLLECT_MAX ((size_t)4 << 20)  /* an answer that is rewritten; a longer one passes as it is */
+#define FRAMED_MAX ((size_t)64 << 10) /* chunks made anew and not sent yet, in either direction */
+#define COLLECT_MAX                                                                                \
+    ((size_t)4 << 20) /* an answer that is rewritten; a longer one passes as it is */
 
 enum answer_framing {
     ANSWER_PLAIN,   /* as it comes: by length, none, or until the connection closes */
@@ -36,19 +39,19 @@ struct stream {
     const char *answer_field; /* borrowed, static; a line to add, or NULL */
     bool started;             /* an answer's head was put into client->out */
     bool ended;               /* the primary's answer is complete */
-    bool early;               /* the answer began before the request's end: the connection ends behind it */
-    bool cut_by_close;        /* the client will take the end of the connection for that of the body */
-    bool replicates_nothing;  /* GET or HEAD: a failure has no outcome to speak of */
-    bool rewrite;             /* the answer is collected, for nodes_rewrite() */
-    struct buffer head;       /* owned: the answer's head without its length, while rewriting */
-    struct buffer collected;  /* owned */
+    bool early; /* the answer began before the request's end: the connection ends behind it */
+    bool cut_by_close; /* the client will take the end of the connection for that of the body */
+    bool replicates_nothing; /* GET or HEAD: a failure has no outcome to speak of */
+    bool rewrite;            /* the answer is collected, for nodes_rewrite() */
+    struct buffer head;      /* owned: the answer's head without its length, while rewriting */
+    struct buffer collected; /* owned */
 };
 
 /* ------------------------------------------------------------------------------------------------------
  * The request. */
 
-static void append_request_head(struct buffer *out, const struct worker *worker, const struct http_head *head,
-                                const struct routing *routing)
+static void append_request_head(struct buffer *out, const struct worker *worker,
+                                const struct http_head *head, const struct routing *routing)
 {
     buffer_reserve(out, head->size + 160);
     buffer_append_span(out, head->method);
@@ -82,7 +85,8 @@ static void pass_plain(struct stream *stream)
     size_t taken = call_send(&stream->call, data, body->done || data.size == body->left);
     if (taken == 0)
         return;
-    CHECK(http_body_next(body, span_of(data.data, taken), &used, &data, &refusal) == STATUS_OK && used == taken);
+    CHECK(http_body_next(body, span_of(data.data, taken), &used, &data, &refusal) == STATUS_OK &&
+          used == taken);
     iobuf_consume(&client->in, taken);
 }
 
@@ -92,10 +96,12 @@ static bool pass_chunked(struct stream *stream, struct http_refusal *refusal)
     struct client *client = stream->client;
     struct buffer *framed = call_framed(&stream->call);
 
-    while (!client->body.done && client->in.end > client->in.start && call_unsent(&stream->call) < FRAMED_MAX) {
+    while (!client->body.done && client->in.end > client->in.start &&
+           call_unsent(&stream->call) < FRAMED_MAX) {
         size_t used = 0;
         struct span data = SPAN_NONE;
-        if (http_body_next(&client->body, iobuf_span(&client->in), &used, &data, refusal) != STATUS_OK)
+        if (http_body_next(&client->body, iobuf_span(&client->in), &used, &data, refusal) !=
+            STATUS_OK)
             return false;
         http_append_chunk(framed, data);
         iobuf_consume(&client->in, used);
@@ -149,7 +155,8 @@ static void append_number(struct buffer *out, uint64_t number)
     buffer_append(out, digits + at, sizeof digits - at);
 }
 
-static void append_answer_head(struct buffer *out, const struct stream *stream, const struct http_head *head)
+static void append_answer_head(struct buffer *out, const struct stream *stream,
+                               const struct http_head *head)
 {
     struct span length = SPAN_NONE;
     bool sends_length = !stream->rewrite && head->status != 204 &&
@@ -221,7 +228,8 @@ static void stream_on_head(struct call *call, const struct http_head *head, stru
         return;
     }
     append_answer_head(&client->out, stream, head);
-    end_answer_head(stream, &client->out, head->framing == HTTP_CHUNKED || head->framing == HTTP_UNTIL_CLOSE);
+    end_answer_head(stream, &client->out,
+                    head->framing == HTTP_CHUNKED || head->framing == HTTP_UNTIL_CLOSE);
 }
 
 /* The answer is too long to be rewritten: it goes on as it is. */
@@ -256,7 +264,8 @@ static size_t stream_on_body(struct call *call, struct span data)
     if (client_unsent(client) >= FRAMED_MAX)
         return 0;
     http_append_chunk(&client->out, data);
-    return data.size; /* small chunks that came together go out together, in stream_on_handed_out() */
+    return data
+        .size; /* small chunks that came together go out together, in stream_on_handed_out() */
 }
 
 static void stream_on_handed_out(struct call *call)
@@ -313,8 +322,8 @@ static void stream_on_failure(struct call *call)
     }
     int status = call->nothing_sent ? 503 : call->timed_out ? 504 : 502;
     const char *outcome = call->nothing_sent ? "not-applied" : "unknown";
-    reply_error(&reply, status, "tandem_primary_exception", stream->replicates_nothing ? NULL : outcome, "%s",
-                call->why);
+    reply_error(&reply, status, "tandem_primary_exception",
+                stream->replicates_nothing ? NULL : outcome, "%s", call->why);
     client_stream_reply(client, &reply);
     reply_fini(&reply);
 }
@@ -331,7 +340,8 @@ static const struct call_ops stream_ops = {
 /* ------------------------------------------------------------------------------------------------------
  * For client.c. */
 
-void stream_begin(struct client *client, const struct http_head *head, const struct routing *routing)
+void stream_begin(struct client *client, const struct http_head *head,
+                  const struct routing *routing)
 {
     struct worker *worker = client->worker;
     struct stream *stream = bytes_zalloc(sizeof *stream);

@@ -11,9 +11,10 @@
 struct client;
 struct stream;
 
-/* Begins to pass on the request in HEAD, which is at the front of client->in, and consumes it there; sets
- * client->stream. */
-void stream_begin(struct client *client, const struct http_head *head, const struct routing *routing);
+/* Begins to pass on the request in HEAD, which is at the front of client->in, and consumes it
+ * there; sets client->stream. */
+void stream_begin(struct client *client, const struct http_head *head,
+                  const struct routing *routing);
 /* More of the request has come, or its end. False: its framing is wrong, and WHY says how. */
 bool stream_on_client_bytes(struct stream *stream, struct http_refusal *refusal);
 /* The client has read some of the answer. */

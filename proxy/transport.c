@@ -1,7 +1,7 @@
 /* transport.c - one socket, plain or TLS, behind the same four calls.
  *
- * The special complication: OpenSSL may want the socket writable in order to read (a handshake, a key update).
- * wants_write hands that to the caller, which then waits for both.
+ * The special complication: OpenSSL may want the socket writable in order to read (a handshake, a
+ * key update). wants_write hands that to the caller, which then waits for both.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -123,7 +123,8 @@ void transport_init_client(struct transport *transport, int fd, SSL_CTX *context
     CHECK(transport->ssl != NULL);
     SSL_set_fd(transport->ssl, fd);
     SSL_set_connect_state(transport->ssl);
-    bool is_address = inet_pton(AF_INET, host, address) == 1 || inet_pton(AF_INET6, host, address) == 1;
+    bool is_address =
+        inet_pton(AF_INET, host, address) == 1 || inet_pton(AF_INET6, host, address) == 1;
     if (is_address) {
         X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(transport->ssl), host);
     } else {
@@ -242,7 +243,8 @@ static ssize_t tls_send(struct transport *transport, const struct iovec *parts, 
     int result = SSL_write_ex(transport->ssl, data, size, &sent);
     if (result == 1)
         return (ssize_t)sent;
-    bool wanted_write = transport->wants_write; /* is about reading; a write always waits for both */
+    bool wanted_write =
+        transport->wants_write; /* is about reading; a write always waits for both */
     result = tls_result(transport, result);
     transport->wants_write = wanted_write;
     return result == 0 ? TRANSPORT_ERROR : result;

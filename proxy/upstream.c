@@ -1,15 +1,18 @@
-/* upstream.c - one thread's connections to the nodes of the primary, and which of the nodes are well.
+/* upstream.c - one thread's connections to the nodes of the primary, and which of the nodes are
+ * well.
  *
  * A connection walks CONNECTING -> BUSY <-> IDLE -> CLOSED; conn_set_state() alone moves it.
  *
  * What must hold:
- *   - A connection is IDLE only with no call, no unread byte, and its read event armed, so that an end is seen.
+ *   - A connection is IDLE only with no call, no unread byte, and its read event armed, so that an
+ * end is seen.
  *   - A call that could not be given a connection has sent nothing: it may go to any other node.
  *   - Nothing is called back from within upstream_get() but call_on_connection().
  *
- * Health is learned from real requests only: a node that cannot be connected to is down for primary.retry_interval,
- * twice as long after each further failure; then one request at a time tries it. When every node is down the
- * one that comes back first is tried, since an error of its own says more than ours.
+ * Health is learned from real requests only: a node that cannot be connected to is down for
+ * primary.retry_interval, twice as long after each further failure; then one request at a time
+ * tries it. When every node is down the one that comes back first is tried, since an error of its
+ * own says more than ours.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -32,8 +35,8 @@
 #include "proxy/call.h"
 #include "proxy/worker.h"
 
-/* A peer that vanished without a word is noticed after this: probes begin at 10 s of silence, and bytes that
- * nobody acknowledges count for as long. */
+/* A peer that vanished without a word is noticed after this: probes begin at 10 s of silence, and
+ * bytes that nobody acknowledges count for as long. */
 #define SILENCE_S 10
 #define SILENCE_PROBES 3
 #define UNACKNOWLEDGED_MS 20000
@@ -67,16 +70,16 @@ static void node_failed(struct upstream *upstream, struct node *node, const char
 
     upstream->connect_failures++;
     if (node->failures == 0)
-        log_warn("primary node %s: cannot be reached: %s", node->config->url, why);
+        log_warn(node->config->who, "cannot be reached: %s", why);
     node->failures++;
-    node->down_until = worker_now() + pause;
+    node->down_until = worker_now(upstream->worker) + pause;
     node->next_address = (node->next_address + 1) % node->config->address_count;
 }
 
 static void node_works(struct node *node)
 {
     if (node->failures > 0)
-        log_info("primary node %s: is back (failures=%u)", node->config->url, node->failures);
+        log_info(node->config->who, "is back (failures=%u)", node->failures);
     node->failures = 0;
     node->down_until = 0;
 }
@@ -86,12 +89,13 @@ static bool node_usable(const struct node *node, uint64_t now)
     return node->down_until == 0 || (now >= node->down_until && !node->probing);
 }
 
-/* The node for the next request: one that is well and has room, with the fewest calls, in turn among equals.
- * NULL with FULL: there are such nodes, but none has room. NULL without: every node was tried. */
+/* The node for the next request: one that is well and has room, with the fewest calls, in turn
+ * among equals. NULL with FULL: there are such nodes, but none has room. NULL without: every node
+ * was tried. */
 static struct node *choose_node(struct upstream *upstream, uint64_t tried, bool *full)
 {
     uint64_t connections_max = worker_settings(upstream->worker)->primary_connections_max;
-    uint64_t now = worker_now();
+    uint64_t now = worker_now(upstream->worker);
     struct node *best = NULL, *first_back = NULL;
 
     *full = false;
@@ -302,13 +306,15 @@ static struct upstream_conn *conn_open(struct upstream *upstream, struct node *n
     conn->node = node;
     conn->call = call;
     conn->state = CONN_CONNECTING;
-    conn->deadline = worker_now() + worker_settings(upstream->worker)->primary_connect_timeout;
+    conn->deadline =
+        worker_now(upstream->worker) + worker_settings(upstream->worker)->primary_connect_timeout;
     transport_init_client(&conn->transport, fd,
                           node->config->tls ? upstream->worker->shared->nodes.context : NULL,
                           node->config->host);
-    event_assign(&conn->read_event, upstream->worker->base, fd, EV_READ | EV_PERSIST, conn_on_read, conn);
-    event_assign(&conn->write_event, upstream->worker->base, fd, EV_WRITE | EV_PERSIST, conn_on_write,
+    event_assign(&conn->read_event, upstream->worker->base, fd, EV_READ | EV_PERSIST, conn_on_read,
                  conn);
+    event_assign(&conn->write_event, upstream->worker->base, fd, EV_WRITE | EV_PERSIST,
+                 conn_on_write, conn);
     list_push_back(&upstream->conns, &conn->in_all);
     list_init(&conn->in_idle);
     node->open++;
@@ -399,7 +405,7 @@ void upstream_put(struct upstream_conn *conn, bool reusable)
     iobuf_detach(&worker->buffers, &conn->in);
     conn->node->busy--;
     conn_set_state(conn, CONN_IDLE);
-    conn->deadline = worker_now() + worker_settings(worker)->primary_idle_timeout;
+    conn->deadline = worker_now(worker) + worker_settings(worker)->primary_idle_timeout;
     upstream_write_more(conn, false);
     upstream_read_more(conn, true);
     list_push_front(&conn->node->idle, &conn->in_idle);

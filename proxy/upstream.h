@@ -1,8 +1,9 @@
-/* upstream.h - one thread's connections to the nodes of the primary, and which of the nodes are well.
+/* upstream.h - one thread's connections to the nodes of the primary, and which of the nodes are
+ * well.
  *
- * A connection belongs to one call at a time (call.h) and waits in its node's pool between calls. It goes back there
- * only behind an answer that was complete, clean and keep-alive; anything that comes while it is idle, an end or
- * a byte, closes it.
+ * A connection belongs to one call at a time (call.h) and waits in its node's pool between calls.
+ * It goes back there only behind an answer that was complete, clean and keep-alive; anything that
+ * comes while it is idle, an end or a byte, closes it.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -32,7 +33,7 @@ struct node_address {
     socklen_t size;
 };
 struct node_config {
-    char *url;  /* owned; for logs */
+    char *who;  /* owned; "primary node http://...", for logs */
     char *host; /* owned; the name for TLS */
     bool tls;
     struct buffer host_field; /* "Host: name:port\r\n\r\n", what ends a request head */
@@ -71,13 +72,13 @@ struct upstream_conn {
     struct call *call;         /* borrowed; NULL when IDLE or CLOSED */
     struct transport transport;
     struct event read_event, write_event;
-    struct iobuf in;         /* answer bytes not handed out yet; detached when IDLE */
-    enum conn_state state;   /* moved by conn_set_state() only */
-    bool reading, writing;   /* the events are armed */
-    bool blocked;            /* the last send could not send all */
-    bool connected;          /* of CONNECTING: now hands are shaken */
-    bool large;              /* its last answer was long: begin the next with a large buffer */
-    uint64_t deadline;       /* CONNECTING, IDLE: closed then */
+    struct iobuf in;       /* answer bytes not handed out yet; detached when IDLE */
+    enum conn_state state; /* moved by conn_set_state() only */
+    bool reading, writing; /* the events are armed */
+    bool blocked;          /* the last send could not send all */
+    bool connected;        /* of CONNECTING: now hands are shaken */
+    bool large;            /* its last answer was long: begin the next with a large buffer */
+    uint64_t deadline;     /* CONNECTING, IDLE: closed then */
     struct link in_all, in_idle;
 };
 
@@ -85,19 +86,20 @@ struct upstream {
     struct worker *worker; /* borrowed */
     struct node *nodes;    /* owned */
     size_t node_count;
-    size_t turn;           /* where round robin goes on */
-    struct link conns;     /* all connections */
-    struct link calls;     /* all calls (call.c), for their deadlines */
-    struct link waiting;   /* calls that wait for a connection, the oldest in front */
-    struct link failed;    /* calls whose failure is told at the next turn */
-    struct event later;    /* fires for `failed` */
+    size_t turn;                         /* where round robin goes on */
+    struct link conns;                   /* all connections */
+    struct link calls;                   /* all calls (call.c), for their deadlines */
+    struct link waiting;                 /* calls that wait for a connection, the oldest in front */
+    struct link failed;                  /* calls whose failure is told at the next turn */
+    struct event later;                  /* fires for `failed` */
     uint64_t connects, connect_failures; /* counters */
 };
 
 void upstream_init(struct upstream *upstream, struct worker *worker, const struct nodes *nodes);
 void upstream_fini(struct upstream *upstream);
 
-/* Finds CALL a connection: call_on_connection, at once or later, or call_on_no_connection, always later. */
+/* Finds CALL a connection: call_on_connection, at once or later, or call_on_no_connection, always
+ * later. */
 void upstream_get(struct upstream *upstream, struct call *call);
 /* CALL no longer waits. */
 void upstream_forget(struct upstream *upstream, struct call *call);

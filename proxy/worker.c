@@ -1,8 +1,9 @@
-/* worker.c - the threads that move bytes: one loop each, with a listener, clients and connections of its own.
+/* worker.c - the threads that move bytes: one loop each, with a listener, clients and connections
+ * of its own.
  *
- * The end: workers_drain() stops accepting; every answer from then on is the connection's last; idle connections are
- * closed after a moment in which they may still send. A worker ends when nothing is under way, or at
- * proxy.drain_timeout.
+ * The end: workers_drain() stops accepting; every answer from then on is the connection's last;
+ * idle connections are closed after a moment in which they may still send. A worker ends when
+ * nothing is under way, or at proxy.drain_timeout.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -14,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -29,13 +29,6 @@ struct workers {
     size_t count;
 };
 
-uint64_t worker_now(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
-
 /* ------------------------------------------------------------------------------------------------------
  * Memory that callbacks may still look at. */
 
@@ -46,14 +39,13 @@ void worker_free_later(struct worker *worker, void *memory)
         worker->dead = bytes_realloc(worker->dead, worker->dead_capacity * sizeof worker->dead[0]);
     }
     if (worker->dead_count == 0)
-        event_active(&worker->reaper, EV_TIMEOUT, 0);
+        loop_defer(worker->loop, &worker->reaper);
     worker->dead[worker->dead_count++] = memory;
 }
 
-static void worker_reap(evutil_socket_t fd, short what, void *arg)
+static void worker_reap(struct loop_task *task)
 {
-    struct worker *worker = arg;
-    (void)fd, (void)what;
+    struct worker *worker = LOOP_OWNER(task, struct worker, reaper);
 
     for (size_t i = 0; i < worker->dead_count; i++)
         free(worker->dead[i]);
@@ -66,7 +58,7 @@ static void worker_reap(evutil_socket_t fd, short what, void *arg)
 void worker_may_end(struct worker *worker)
 {
     if (worker->draining && worker->client_count == 0 && list_empty(&worker->orphans))
-        event_base_loopbreak(worker->base);
+        loop_stop(worker->loop);
 }
 
 static void worker_begin_drain(struct worker *worker, uint64_t now)
@@ -87,7 +79,7 @@ static void worker_begin_drain(struct worker *worker, uint64_t now)
 static void worker_on_tick(evutil_socket_t fd, short what, void *arg)
 {
     struct worker *worker = arg;
-    uint64_t now = worker_now();
+    uint64_t now = worker_now(worker);
     struct link *next;
     (void)fd, (void)what;
 
@@ -100,9 +92,9 @@ static void worker_on_tick(evutil_socket_t fd, short what, void *arg)
         client_tick(LINK_OF(link, struct client, in_clients), now);
     }
     if (worker->draining && now >= worker->drain_until) {
-        log_warn("worker %u: cutting off what did not end in time (clients=%zu)", worker->index,
+        log_warn(loop_name(worker->loop), "cutting off what did not end in time (clients=%zu)",
                  worker->client_count);
-        event_base_loopbreak(worker->base);
+        loop_stop(worker->loop);
     }
     worker->counters_nodes_well = upstream_well(&worker->upstream);
 }
@@ -118,18 +110,25 @@ static void *worker_main(void *arg)
     return NULL;
 }
 
-static void worker_init(struct worker *worker, struct shared *shared, unsigned index, int fd)
+/* False: no file descriptor is left. */
+static bool worker_init(struct worker *worker, struct shared *shared, unsigned index, int fd)
 {
+    char name[16];
+
+    snprintf(name, sizeof name, "worker %u", index);
+    worker->loop = loop_new(name);
+    if (worker->loop == NULL)
+        return false;
     worker->shared = shared;
     worker->index = index;
-    worker->loop = loop_new();
     worker->base = loop_base(worker->loop);
     list_init(&worker->clients);
     list_init(&worker->orphans);
     event_assign(&worker->tick, worker->base, -1, EV_PERSIST, worker_on_tick, worker);
-    event_assign(&worker->reaper, worker->base, -1, 0, worker_reap, worker);
+    worker->reaper.run = worker_reap;
     listener_init(&worker->listener, worker, fd);
     upstream_init(&worker->upstream, worker, &shared->nodes);
+    return true;
 }
 
 static void worker_fini(struct worker *worker)
@@ -139,18 +138,16 @@ static void worker_fini(struct worker *worker)
     listener_fini(&worker->listener);
     upstream_fini(&worker->upstream);
     event_del(&worker->tick);
-    worker_reap(-1, 0, worker);
-    event_del(&worker->reaper);
-    free(worker->dead);
     iobuf_pool_fini(&worker->buffers);
-    loop_free(worker->loop);
+    loop_free(worker->loop); /* runs the reaper if it still has to */
+    free(worker->dead);
 }
 
 /* ------------------------------------------------------------------------------------------------------
  * All of them. */
 
-static bool shared_init(struct shared *shared, const struct settings *settings, struct core *core, char *why,
-                        size_t why_size)
+static bool shared_init(struct shared *shared, const struct settings *settings, struct core *core,
+                        char *why, size_t why_size)
 {
     uint32_t random = 0;
 
@@ -159,28 +156,29 @@ static bool shared_init(struct shared *shared, const struct settings *settings, 
     if (getrandom(&random, sizeof random, 0) != sizeof random)
         random = (uint32_t)getpid();
     snprintf(shared->via, sizeof shared->via, "tandem-%08x", random);
-    buffer_append_cstr(&shared->publish, settings->proxy_publish[0] != 0 ? settings->proxy_publish
-                                                                         : settings->proxy_listen.text);
+    buffer_append_cstr(&shared->publish, settings->proxy_publish[0] != 0
+                                             ? settings->proxy_publish
+                                             : settings->proxy_listen.text);
     if (settings->proxy_tls_certificate_file[0] != 0) {
-        shared->server_context = transport_server_context(settings->proxy_tls_certificate_file,
-                                                          settings->proxy_tls_key_file, why, why_size);
+        shared->server_context = transport_server_context(
+            settings->proxy_tls_certificate_file, settings->proxy_tls_key_file, why, why_size);
         if (shared->server_context == NULL)
             return false;
     }
     if (settings->primary_insecure_skip_verify)
-        log_warn("primary %s: its certificates are not verified (primary.insecure_skip_verify)",
-                 settings->primary_name);
+        log_warn("primary", "its certificates are not verified (primary.insecure_skip_verify)");
     return nodes_init(&shared->nodes, settings, why, why_size) &&
-           secret_authorization(settings->primary_credentials_file, &shared->authorization, why, why_size) ==
-               STATUS_OK;
+           secret_authorization(settings->primary_credentials_file, &shared->authorization, why,
+                                why_size) == STATUS_OK;
 }
 
-enum status workers_open(struct workers **workers, const struct settings *settings, struct core *core,
-                         char *why, size_t why_size)
+enum status workers_open(struct workers **workers, const struct settings *settings,
+                         struct core *core, char *why, size_t why_size)
 {
     struct workers *all = bytes_zalloc(sizeof *all);
 
-    /* OpenSSL writes with write(2): a connection that the other side has cut must not kill the process. */
+    /* OpenSSL writes with write(2): a connection that the other side has cut must not kill the
+     * process. */
     signal(SIGPIPE, SIG_IGN);
     *workers = NULL;
     if (!shared_init(&all->shared, settings, core, why, why_size))
@@ -190,7 +188,13 @@ enum status workers_open(struct workers **workers, const struct settings *settin
         int fd = listener_bind(&settings->proxy_listen, why, why_size);
         if (fd < 0)
             goto failed;
-        worker_init(&all->items[all->count++], &all->shared, (unsigned)i, fd);
+        if (!worker_init(&all->items[i], &all->shared, (unsigned)i, fd)) {
+            close(fd);
+            snprintf(why, why_size, "no file descriptor is left for thread %zu of proxy.threads",
+                     i);
+            goto failed;
+        }
+        all->count++;
     }
     *workers = all;
     return STATUS_OK;

@@ -1,4 +1,5 @@
-/* worker.h - the threads that move bytes: one loop each, with a listener, clients and connections of its own.
+/* worker.h - the threads that move bytes: one loop each, with a listener, clients and connections
+ * of its own.
  *
  * Nothing is shared between workers but what is read-only and a few atomic numbers (struct shared).
  *
@@ -26,11 +27,12 @@ struct settings;
 /* What all workers share. */
 struct shared {
     struct core *core;
-    _Atomic(const struct settings *) settings; /* borrowed; replaced at a reload, see workers_reload() */
-    SSL_CTX *server_context;                   /* owned; NULL: clients speak plain HTTP */
+    _Atomic(const struct settings *)
+        settings;            /* borrowed; replaced at a reload, see workers_reload() */
+    SSL_CTX *server_context; /* owned; NULL: clients speak plain HTTP */
     struct nodes nodes;
-    char *authorization; /* owned; Tandem's own account, NULL when there is none */
-    char via[32];        /* our pseudonym, random in each process: "tandem-1f2e3d4c" */
+    char *authorization;         /* owned; Tandem's own account, NULL when there is none */
+    char via[32];                /* our pseudonym, random in each process: "tandem-1f2e3d4c" */
     struct buffer publish;       /* host:port that sniffing clients are told */
     _Atomic uint64_t clients;    /* connections of clients, all threads */
     _Atomic uint64_t body_bytes; /* memory of bodies in flight, all threads */
@@ -39,7 +41,8 @@ struct shared {
 
 /* Counters of one worker; written by its thread, read by any. */
 struct worker_counters {
-    _Atomic uint64_t accepted, refused_connections, requests, streams, exchanges, refused, malformed;
+    _Atomic uint64_t accepted, refused_connections, requests, streams, exchanges, refused,
+        malformed;
     _Atomic uint64_t bytes_in, bytes_out, timeouts, upstream_failures, too_large, no_memory;
 };
 
@@ -50,13 +53,13 @@ struct worker {
     struct listener listener;
     struct upstream upstream;
     struct iobuf_pool buffers;
-    struct link clients;       /* all of them */
-    struct link orphans;       /* bodies whose client has gone (client.c) */
-    void **dead;               /* owned: memory that goes at the end of the turn */
+    struct link clients; /* all of them */
+    struct link orphans; /* bodies whose client has gone (client.c) */
+    void **dead;         /* owned: memory that goes at the end of the turn */
     size_t dead_count, dead_capacity;
-    struct event reaper;       /* frees it: it runs behind all that is active now */
-    struct event tick;         /* deadlines are looked at a few times a second */
-    struct http_head head;     /* scratch: the head being parsed */
+    struct loop_task reaper; /* frees it */
+    struct event tick;       /* deadlines are looked at a few times a second */
+    struct http_head head;   /* scratch: the head being parsed */
     struct worker_counters counters;
     size_t client_count;
     _Atomic size_t counters_nodes_well;
@@ -69,19 +72,22 @@ struct worker {
 
 /* Sum over all workers. */
 struct workers_stats {
-    uint64_t clients, body_bytes, accepted, refused_connections, requests, streams, exchanges, refused, malformed;
+    uint64_t clients, body_bytes, accepted, refused_connections, requests, streams, exchanges,
+        refused, malformed;
     uint64_t timeouts, upstream_failures, too_large, no_memory, bytes_in, bytes_out;
     size_t nodes, nodes_well; /* as the first worker sees them */
 };
 
 struct workers;
 
-/* Binds the address, reads certificates and credentials, resolves the primary's names. Nothing runs yet. */
+/* Binds the address, reads certificates and credentials, resolves the primary's names. Nothing runs
+ * yet. */
 MUST_USE enum status workers_open(struct workers **workers, const struct settings *settings,
                                   struct core *core, char *why, size_t why_size);
 /* Starts the threads; from here on clients are served. */
 void workers_start(struct workers *workers);
-/* Begins an orderly end: from any thread. What is under way is finished, for settings->proxy_drain_timeout. */
+/* Begins an orderly end: from any thread. What is under way is finished, for
+ * settings->proxy_drain_timeout. */
 void workers_drain(struct workers *workers);
 /* Waits for all threads to end; only after workers_drain(). */
 void workers_join(struct workers *workers);
@@ -95,8 +101,11 @@ static inline const struct settings *worker_settings(const struct worker *worker
 {
     return atomic_load_explicit(&worker->shared->settings, memory_order_acquire);
 }
-/* Monotonic microseconds, a few milliseconds coarse. */
-uint64_t worker_now(void);
+/* Monotonic microseconds, as of this turn of the loop. */
+static inline uint64_t worker_now(const struct worker *worker)
+{
+    return loop_now_us(worker->loop);
+}
 /* Something has ended; if it was the last while draining, so does the worker. */
 void worker_may_end(struct worker *worker);
 /* MEMORY is freed when the present callback and all others of this turn are over. */

@@ -144,7 +144,9 @@ static bool parse_point(struct span text, struct span *name, struct rule *rule)
 {
     size_t size = text.size;
     *name = cut_at(&text, '=');
-    if (name->size == 0 || name->size == size || !parse_action(cut_at(&text, ':'), rule))
+    if (name->size == 0 || name->size == size || memchr(name->data, ':', name->size) != NULL)
+        return false;
+    if (!parse_action(cut_at(&text, ':'), rule))
         return false;
     while (text.size > 0)
         if (!parse_modifier(cut_at(&text, ':'), rule))

@@ -81,7 +81,8 @@ uint64_t log_lines_lost(void)
     return atomic_load(&lines_lost);
 }
 
-/* A line under construction; there is always room behind LINE_TEXT_MAX for the mark and the line feed.
+/* A line under construction; there is always room behind LINE_TEXT_MAX for the mark and the line
+ * feed.
  */
 #define LINE_MARK "..."
 #define LINE_TEXT_MAX (LOG_LINE_SIZE_MAX - sizeof LINE_MARK)

@@ -3,9 +3,9 @@
  * Numbers and encodes what is appended, and hands the rest on. What must hold, whatever the
  * implementation:
  *   - Numbers are dense: a number is given out again when, and only when, the transaction that had
- * it did not commit.
+ *     it did not commit.
  *   - After its first failure a transaction does nothing more, and its commit fails with that same
- * status.
+ *     status.
  *   - There is one transaction at a time, and none in a journal opened for reading.
  *
  * SPDX-License-Identifier: Apache-2.0

@@ -2,11 +2,13 @@
  *
  * It holds every record against the numbered conditions of record.c, and the journal against these:
  *   C1  Every record from first_seq to last_seq is there, under its own number.
- *   C2  Every record names this journal; boot and timeline never go down, and boot is not above the
- * journal's. C3  Every definition is a metadata record, stored under its type '/' name. C4  Every
- * intent decodes, and is stored under its own number. C5  No standby stands beyond last_seq. and
- * asks the implementation for what only it can see. It may run while the writer writes and trims:
- * what was trimmed meanwhile is no finding.
+ *   C2  Every record names this journal; boot and timeline never go down, and boot is not above
+ *       the journal's.
+ *   C3  Every definition is a metadata record, stored under its type '/' name.
+ *   C4  Every intent decodes, and is stored under its own number.
+ *   C5  No standby stands beyond last_seq.
+ * and asks the implementation for what only it can see. It may run while the writer writes and
+ * trims: what was trimmed meanwhile is no finding.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

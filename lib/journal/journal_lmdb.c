@@ -4,30 +4,36 @@
  * locked (flock) and which holds its process id. The environment has these tables ("u64" keys are
  * LMDB integers, 8 bytes in the machine's order; everything else is little-endian):
  *
- *     meta         name -> 8 bytes: "format" 1; "boot" starts of the writer so far; "created"
- * microseconds since 1970; "first" the seq that everything below was trimmed away; and "id" -> the
- * 16 bytes of the journal's id frames       u64, seq of its first record -> frame: form (4), count
- * of records (4), size of all of them (8), then form 0: the records of record.c, back to back form
- * 1: number of its first segment (8); such a frame is one record that is larger than a segment
- *     segments     u64, ascending -> up to 256 KiB; those of one owner are consecutive, and full
- * but the last intents, watch, definitions, standbys, state: see journal.h; key -> form (1), then
- *                  form 0: the value
- *                  form 1: size of the value (8), number of its first segment (8)
+ *     meta      name -> 8 bytes:
+ *                   "format"   1
+ *                   "boot"     starts of the writer so far
+ *                   "created"  microseconds since 1970
+ *                   "first"    every seq below it was trimmed away
+ *               and "id" -> the 16 bytes of the journal's id
+ *     frames    u64, seq of its first record -> form (4), count of records (4), size of all of
+ *               them (8), then
+ *                   form 0: the records of record.c, back to back
+ *                   form 1: number of its first segment (8); such a frame is one large record
+ *     segments  u64, ascending -> up to 256 KiB; those of one owner are consecutive
+ *     intents, watch, definitions, standbys, state
+ *               keys and values of journal.h: key -> form (1), then
+ *                   form 0: the value
+ *                   form 1: size of the value (8), number of its first segment (8)
  *
- * The records of one commit go into one frame, or several of about 256 KiB each. Frames follow each
- * other without a hole: the next key is this key plus this count.
+ * The records of one commit go into one frame, or several of up to 256 KiB each. Frames follow
+ * each other without a hole: the next key is this key plus this count.
  *
  * What must hold:
  *   - One process writes: lock.tandem says who. LMDB forbids to open an environment twice in one
- * process.
+ *     process.
  *   - Every change of one transaction is in one LMDB transaction, and OK is said only after its
- * commit returned.
- *   - After an error of the disk nothing is written any more: what the kernel dropped once it may
- * forget about.
+ *     commit returned.
+ *   - After an error of the disk nothing is written any more: what the kernel failed to write
+ *     once, it may forget about.
  *   - No read transaction outlives a call: it would keep LMDB from using any page again that is
- * freed meanwhile.
+ *     freed meanwhile.
  *   - Memory that LMDB writes is cleared first (never MDB_NOMEMINIT): what the proxy had in its
- * memory is no part of a journal.
+ *     memory is no part of a journal.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -83,6 +89,10 @@ enum status lmdb_fail(struct lmdb_journal *lj, int err, const char *what)
         status = STATUS_JOURNAL_IO;
     if (status == STATUS_JOURNAL_IO)
         lj->broken = true;
+    if (status == STATUS_JOURNAL_FULL) {
+        lj->turn_over = true;
+        lj->value_size = VALUE_SIZE_SMALL;
+    }
     return journal_fail(&lj->base, status, "%s: %s", what, mdb_strerror(err));
 }
 
@@ -191,14 +201,37 @@ static enum status bounds_read(struct lmdb_journal *lj, MDB_txn *txn, struct jou
 /* ------------------------------------------------------------------------------------------------------
  * Writing. */
 
+/* LMDB does not give pages out again in the transaction after the one that freed them, only in the
+ * one after that. When the map has no other pages left, and every attempt is aborted for want of
+ * them, there is never a second one: so commit something small between. */
+static int turn_over(struct lmdb_journal *lj)
+{
+    MDB_txn *txn;
+    int err = mdb_txn_begin(lj->env, NULL, 0, &txn);
+
+    if (err != 0)
+        return err;
+    err = meta_put(lj, txn, "first", lj->info.first_seq);
+    if (err == 0)
+        return mdb_txn_commit(txn);
+    mdb_txn_abort(txn);
+    return err;
+}
+
 static enum status lmdb_begin(struct journal_txn *base)
 {
     struct lmdb_journal *lj = lmdb_of(base->journal);
     struct lmdb_txn *txn = (struct lmdb_txn *)base;
+    int err = 0;
 
     if (lj->broken)
         return STATUS_JOURNAL_IO;
-    int err = mdb_txn_begin(lj->env, NULL, 0, &txn->txn);
+    if (lj->turn_over) {
+        err = turn_over(lj);
+        lj->turn_over = false;
+    }
+    if (err == 0 || lmdb_status(err) == STATUS_JOURNAL_FULL) /* it may yet delete something */
+        err = mdb_txn_begin(lj->env, NULL, 0, &txn->txn);
     return err == 0 ? STATUS_OK : lmdb_fail(lj, err, "cannot begin a transaction");
 }
 
@@ -301,8 +334,7 @@ static int frames_drop(struct lmdb_journal *lj, MDB_txn *txn, uint64_t keep_from
         if (frame.first + frame.count > keep_from)
             break;
         if (frame.data == NULL) {
-            done += lmdb_segment_count(frame.size);
-            err = lmdb_segments_remove(lj, txn, frame.segment, frame.size);
+            err = lmdb_segments_remove(lj, txn, frame.segment, frame.size, &done);
         }
         if (err == 0)
             err = mdb_cursor_del(cursor, 0);
@@ -356,6 +388,7 @@ static enum status lmdb_trim(struct journal *journal, uint64_t keep_from, uint64
     *trimmed = first - lj->info.first_seq;
     if (*trimmed == 0)
         return STATUS_OK;
+    lj->turn_over = lmdb_lives_on_freed_pages(lj);
 
     err = lmdb_read_begin(lj, &txn);
     if (err != 0)
@@ -804,6 +837,7 @@ enum status journal_open_lmdb(const struct journal_options *options, struct jour
     *journal = NULL;
     journal_init(&lj->base, &lmdb_ops, options->read_only);
     lj->lock_fd = -1;
+    lj->value_size = VALUE_SIZE_MAX;
     pthread_rwlock_init(&lj->resize, NULL);
     pthread_mutex_init(&lj->lock, NULL);
 

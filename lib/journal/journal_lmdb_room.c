@@ -8,8 +8,7 @@
  *
  *   used = pages of the file that LMDB ever used, without those in its free list, in bytes
  *   append_max = size_max - reserve; reserve = 1/64 of the map, at least 128 KiB, at most 64 MiB
- *   blocks are allocated on the disk for all of used, for what is about to be written, and for the
- * reserve
+ *   the disk has blocks for all of used, for what is about to be written, and for 256 KiB more
  *
  * The free list is walked at most once a second, or after 1/256 of the map was written; in between
  * what was written counts as used, which errs on the safe side.
@@ -25,6 +24,7 @@
 
 #define RESERVE_MIN (128u << 10)
 #define RESERVE_MAX (64u << 20)
+#define DISK_RESERVE (256u << 10) /* pages of a few small commits; trimming gives more */
 #define WALK_PERIOD_US 1000000
 /* The disk is asked for this much at a time, so that the file's size changes seldom. */
 #define ALLOCATE_CHUNK (16u << 20)
@@ -122,8 +122,15 @@ enum status lmdb_room(struct lmdb_journal *lj, uint64_t more)
                               "the journal's quota is used up (used_bytes=%" PRIu64
                               " more_bytes=%" PRIu64 " append_max=%" PRIu64 ")",
                               lj->info.used_bytes, more, lj->info.append_max);
+    if (lj->info.used_bytes < lj->info.size_max / 2)
+        lj->value_size = VALUE_SIZE_MAX; /* room enough to find large pieces again */
     pthread_mutex_unlock(&lj->lock);
     return status;
+}
+
+bool lmdb_lives_on_freed_pages(struct lmdb_journal *lj)
+{
+    return lj->disk_full || file_used(lj) > lj->info.size_max / 2;
 }
 
 /* Gives the file blocks up to END. */
@@ -143,12 +150,13 @@ static int allocate(struct lmdb_journal *lj, uint64_t end)
 
 enum status lmdb_disk_room(struct lmdb_journal *lj, uint64_t more, bool appends)
 {
-    uint64_t map = lj->info.size_max, reserve = lmdb_reserve(map);
+    uint64_t map = lj->info.size_max;
     uint64_t growth = more + more / 8 + COMMIT_PAGES * lj->page_size;
-    uint64_t need = min_u64(file_used(lj) + growth + reserve, map);
+    uint64_t need = min_u64(file_used(lj) + growth + DISK_RESERVE, map);
     enum status status = STATUS_OK;
     int err;
 
+    lj->disk_full = false;
     if (need <= lj->disk_allocated)
         return STATUS_OK;
     err = allocate(lj, min_u64(need + ALLOCATE_CHUNK, map));
@@ -160,13 +168,14 @@ enum status lmdb_disk_room(struct lmdb_journal *lj, uint64_t more, bool appends)
         lj->disk_allocated = map; /* this file system cannot: then LMDB will find out */
         return STATUS_OK;
     }
+    lj->disk_full = true;
     if (!appends && more <= SMALL_PUT)
         return STATUS_OK; /* what the reserve is for */
     pthread_mutex_lock(&lj->lock);
     /* After a trim the pages in the free list are enough. They lie in pieces, so ask for twice of
      * it. */
     status = lmdb_used_refresh(lj, true);
-    if (status == STATUS_OK && lj->free_bytes < 2 * growth + reserve)
+    if (status == STATUS_OK && lj->free_bytes < 2 * growth + DISK_RESERVE)
         status = journal_fail(&lj->base, STATUS_JOURNAL_FULL,
                               "the disk is full (more_bytes=%" PRIu64 ")", growth);
     pthread_mutex_unlock(&lj->lock);

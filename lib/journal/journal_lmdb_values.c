@@ -2,9 +2,9 @@
  *
  * The layout is specified at the top of journal_lmdb.c. What must hold:
  *   - A segment belongs to exactly one frame or value, and goes with it, in the same transaction.
- *   - Nothing here asks LMDB for more than VALUE_SIZE_MAX contiguous bytes, and a page.
+ *   - Nothing here asks LMDB for more contiguous bytes than value_size, and a page.
  *   - What is read is measured before it is followed: a damaged file ends in a status, not in a
- * crash of ours.
+ *     crash of ours.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -42,11 +42,6 @@ static uint64_t key_u64(MDB_val key)
 /* ------------------------------------------------------------------------------------------------------
  * Segments. */
 
-uint64_t lmdb_segment_count(size_t size)
-{
-    return (size + VALUE_SIZE_MAX - 1) / VALUE_SIZE_MAX;
-}
-
 /* One above the highest number in use: numbers ascend, so that segments are appended and never
  * split pages. */
 static int segment_next(struct lmdb_journal *lj, struct lmdb_txn *txn)
@@ -76,8 +71,8 @@ static int segments_write(struct lmdb_journal *lj, struct lmdb_txn *txn, struct 
     int err = segment_next(lj, txn);
 
     *first = txn->segment;
-    for (size_t at = 0; at < bytes.size && err == 0; at += VALUE_SIZE_MAX) {
-        size_t size = bytes.size - at < VALUE_SIZE_MAX ? bytes.size - at : VALUE_SIZE_MAX;
+    for (size_t at = 0, size; at < bytes.size && err == 0; at += size) {
+        size = bytes.size - at < lj->value_size ? bytes.size - at : lj->value_size;
         MDB_val key = val_u64(&txn->segment), value = val_of(span_of(bytes.data + at, size));
         err = mdb_put(txn->txn, lj->dbi[LMDB_SEGMENTS], &key, &value, MDB_APPEND);
         txn->segment++;
@@ -103,18 +98,24 @@ enum status lmdb_segments_read(struct lmdb_journal *lj, MDB_txn *txn, uint64_t f
     return STATUS_OK;
 }
 
-int lmdb_segments_remove(struct lmdb_journal *lj, MDB_txn *txn, uint64_t first, size_t size)
+int lmdb_segments_remove(struct lmdb_journal *lj, MDB_txn *txn, uint64_t first, size_t size,
+                         uint64_t *count)
 {
-    int err = 0;
-
-    for (uint64_t i = 0; i < lmdb_segment_count(size) && err == 0; i++) {
-        uint64_t number = first + i;
-        MDB_val key = val_u64(&number);
-        err = mdb_del(txn, lj->dbi[LMDB_SEGMENTS], &key, NULL);
+    for (uint64_t number = first; size > 0; number++) {
+        MDB_val key = val_u64(&number), value;
+        int err = mdb_get(txn, lj->dbi[LMDB_SEGMENTS], &key, &value);
         if (err == MDB_NOTFOUND)
-            err = 0; /* damage: the check tells; trimming it away must still work */
+            return 0; /* damage: the check tells; trimming it away must still work */
+        if (err == 0) {
+            size -= value.mv_size < size ? value.mv_size : size;
+            err = mdb_del(txn, lj->dbi[LMDB_SEGMENTS], &key, NULL);
+        }
+        if (err != 0)
+            return err;
+        if (count != NULL)
+            *count += 1;
     }
-    return err;
+    return 0;
 }
 
 /* ------------------------------------------------------------------------------------------------------
@@ -123,7 +124,7 @@ int lmdb_segments_remove(struct lmdb_journal *lj, MDB_txn *txn, uint64_t first, 
 static int frame_write(struct lmdb_journal *lj, struct lmdb_txn *txn, uint64_t first,
                        uint64_t count, struct span records)
 {
-    bool whole = records.size <= VALUE_SIZE_MAX;
+    bool whole = FRAME_HEADER_SIZE + records.size <= lj->value_size;
     MDB_val key = val_u64(&first), value = {FRAME_HEADER_SIZE + (whole ? records.size : 8), NULL};
     uint64_t segment = 0;
     int err = 0;
@@ -157,7 +158,7 @@ int lmdb_frames_write(struct lmdb_journal *lj, struct lmdb_txn *txn)
         while (size < rest.size) {
             size_t next = record_peek(span_of(rest.data + size, rest.size - size), NULL);
             CHECK(next > 0); /* we encoded it */
-            if (count > 0 && size + next > VALUE_SIZE_MAX)
+            if (count > 0 && FRAME_HEADER_SIZE + size + next > lj->value_size)
                 break;
             size += next;
             count++;
@@ -248,7 +249,7 @@ int lmdb_value_remove(struct lmdb_journal *lj, struct lmdb_txn *txn, MDB_dbi dbi
     int err = value_segments(txn, dbi, key, &first, &size);
 
     if (err == 0 && size > 0)
-        err = lmdb_segments_remove(lj, txn->txn, first, size);
+        err = lmdb_segments_remove(lj, txn->txn, first, size, NULL);
     if (err == 0)
         err = mdb_del(txn->txn, dbi, &at, NULL);
     return err == MDB_NOTFOUND ? 0 : err;
@@ -257,7 +258,7 @@ int lmdb_value_remove(struct lmdb_journal *lj, struct lmdb_txn *txn, MDB_dbi dbi
 int lmdb_value_put(struct lmdb_journal *lj, struct lmdb_txn *txn, MDB_dbi dbi, struct span key,
                    struct span value)
 {
-    bool whole = value.size < VALUE_SIZE_MAX;
+    bool whole = value.size < lj->value_size;
     MDB_val at = val_of(key), to = {whole ? 1 + value.size : STUB_SIZE, NULL};
     uint64_t first = 0;
     size_t size;
@@ -266,7 +267,7 @@ int lmdb_value_put(struct lmdb_journal *lj, struct lmdb_txn *txn, MDB_dbi dbi, s
     if (err == MDB_NOTFOUND)
         err = 0;
     if (err == 0 && size > 0)
-        err = lmdb_segments_remove(lj, txn->txn, first, size);
+        err = lmdb_segments_remove(lj, txn->txn, first, size, NULL);
     if (err == 0 && !whole)
         err = segments_write(lj, txn, value, &first);
     if (err == 0)
@@ -305,7 +306,22 @@ enum status lmdb_value_parse(struct lmdb_journal *lj, MDB_txn *txn, MDB_val valu
 /* ------------------------------------------------------------------------------------------------------
  * The check: do segments and those who own them agree? */
 
-/* Adds up the segments that the entries of DBI own. */
+/* Adds to *OWNED how many segments hold the SIZE bytes that begin with FIRST. */
+static enum status segments_count(struct lmdb_journal *lj, MDB_txn *txn, uint64_t first,
+                                  size_t size, uint64_t *owned)
+{
+    for (uint64_t number = first; size > 0; number++) {
+        MDB_val key = val_u64(&number), value;
+        int err = mdb_get(txn, lj->dbi[LMDB_SEGMENTS], &key, &value);
+        if (err != 0 || value.mv_size == 0 || value.mv_size > size)
+            return STATUS_JOURNAL_BROKEN;
+        size -= value.mv_size;
+        *owned += 1;
+    }
+    return STATUS_OK;
+}
+
+/* Adds up the segments that the entries of table WHICH own. */
 static enum status segments_owned(struct lmdb_journal *lj, MDB_txn *txn, enum lmdb_dbi which,
                                   uint64_t *owned)
 {
@@ -317,19 +333,18 @@ static enum status segments_owned(struct lmdb_journal *lj, MDB_txn *txn, enum lm
 
     if (err != 0)
         return STATUS_JOURNAL_BROKEN;
-    while ((err = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
+    while (status == STATUS_OK && (err = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
         const char *bytes = value.mv_data;
         if (which == LMDB_FRAMES) {
-            if (lmdb_frame_parse(key, value, &frame) != STATUS_OK)
-                status = STATUS_JOURNAL_BROKEN;
-            else if (frame.data == NULL)
-                *owned += lmdb_segment_count(frame.size);
+            status = lmdb_frame_parse(key, value, &frame);
+            if (status == STATUS_OK && frame.data == NULL)
+                status = segments_count(lj, txn, frame.segment, frame.size, owned);
         } else if (value.mv_size == STUB_SIZE && bytes[0] == FORM_SEGMENTS) {
-            *owned += lmdb_segment_count(get_u64le(bytes + 1));
+            status = segments_count(lj, txn, get_u64le(bytes + 9), get_u64le(bytes + 1), owned);
         }
     }
     mdb_cursor_close(cursor);
-    return err == MDB_NOTFOUND ? status : STATUS_JOURNAL_BROKEN;
+    return err == 0 || err == MDB_NOTFOUND ? status : STATUS_JOURNAL_BROKEN;
 }
 
 enum status lmdb_check(struct journal *journal, journal_say_fn say, void *arg)

@@ -39,8 +39,7 @@ struct journal_ops {
                         journal_each_fn each, void *arg);
     /* Checks what only the implementation knows; NULL: nothing. */
     enum status (*check)(struct journal *journal, journal_say_fn say, void *arg);
-    size_t
-        txn_size; /* of the implementation's transaction, which begins with a struct journal_txn */
+    size_t txn_size; /* of its transaction, which begins with a struct journal_txn */
 };
 
 /* An implementation's journal begins with this. */

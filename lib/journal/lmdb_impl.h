@@ -14,10 +14,12 @@
 
 #include "journal/journal_ops.h"
 
-/* Frames and segments end about here. 1 MiB is where LMDB begins to hurt, since a value needs
- * contiguous pages; a quarter of it costs nothing measurable and finds its 65 pages also in a map
- * that has been in use for long. */
+/* Frames and segments end here. A value needs contiguous pages; 1 MiB is where that begins to hurt,
+ * and a quarter of it costs nothing measurable. When LMDB finds no 65 pages side by side in a map
+ * that is nearly full, values are cut to what one page holds until there is more room again: so all
+ * of the quota can be used. */
 #define VALUE_SIZE_MAX (256u << 10)
+#define VALUE_SIZE_SMALL 4080 /* a page without its header */
 #define FRAME_HEADER_SIZE 16
 #define STUB_SIZE 17 /* form, size, first segment */
 
@@ -32,17 +34,18 @@ struct lmdb_journal {
     MDB_dbi dbi[LMDB_DBIS];
     int lock_fd; /* owned; -1 in a reader */
     size_t page_size;
-    bool broken;             /* the disk failed: nothing more is written through this handle */
-    uint64_t disk_allocated; /* bytes of data.mdb that have blocks on the disk; the writer's thread
-                                only */
-    pthread_rwlock_t resize; /* held for reading by each read transaction, for writing to take over
-                                a new map size */
-    pthread_mutex_t lock;    /* of all below */
-    struct journal_info
-        info; /* writer: kept up to date; reader: read anew at each call, but for used_bytes */
-    uint64_t free_bytes;    /* pages in the free list when it was last walked */
-    uint64_t walked_us;     /* monotonic clock when that was; 0: never */
-    uint64_t written_since; /* bytes written since then, about */
+    bool broken;       /* the disk failed: nothing more is written through this handle */
+    bool turn_over;    /* the next transaction is preceded by a small commit: see journal_lmdb.c */
+    size_t value_size; /* VALUE_SIZE_MAX, or _SMALL while large ones find no place */
+    bool disk_full;    /* the disk had no blocks for us when last asked */
+    uint64_t disk_allocated; /* bytes of data.mdb that have blocks on the disk */
+    /* Held for reading by each read transaction, for writing to take over a new map size. */
+    pthread_rwlock_t resize;
+    pthread_mutex_t lock;     /* of all below; what is above is the writer's thread's alone */
+    struct journal_info info; /* writer: kept up to date; reader: read anew at each call */
+    uint64_t free_bytes;      /* pages in the free list when it was last walked */
+    uint64_t walked_us;       /* monotonic clock when that was; 0: never */
+    uint64_t written_since;   /* bytes written since then, about */
 };
 
 struct lmdb_txn {
@@ -92,8 +95,9 @@ enum status lmdb_value_parse(struct lmdb_journal *lj, MDB_txn *txn, MDB_val valu
 /* Appends SIZE bytes from the segments beginning at FIRST to OUT. */
 enum status lmdb_segments_read(struct lmdb_journal *lj, MDB_txn *txn, uint64_t first, size_t size,
                                struct buffer *out);
-int lmdb_segments_remove(struct lmdb_journal *lj, MDB_txn *txn, uint64_t first, size_t size);
-uint64_t lmdb_segment_count(size_t size);
+/* Removes them; *COUNT (NULL: not wanted) grows by how many there were. */
+int lmdb_segments_remove(struct lmdb_journal *lj, MDB_txn *txn, uint64_t first, size_t size,
+                         uint64_t *count);
 enum status lmdb_check(struct journal *journal, journal_say_fn say, void *arg);
 
 /* ------------------------------------------------------------------------------------------------------
@@ -106,8 +110,9 @@ uint64_t lmdb_reserve(uint64_t size_max);
 enum status lmdb_used_refresh(struct lmdb_journal *lj, bool now);
 /* Do MORE bytes of records fit under append_max? JOURNAL_FULL when not. */
 enum status lmdb_room(struct lmdb_journal *lj, uint64_t more);
-/* Sees to it that the disk has blocks for all that LMDB may write for MORE bytes, before it writes.
- */
+/* True when LMDB may soon find no other pages than those that were freed. */
+bool lmdb_lives_on_freed_pages(struct lmdb_journal *lj);
+/* Sees to it that the disk has blocks for all that LMDB may write for MORE bytes. */
 enum status lmdb_disk_room(struct lmdb_journal *lj, uint64_t more, bool appends);
 
 #endif

@@ -8,10 +8,12 @@
  *     at  size  field
  *      0     4  magic: the bytes 'T' 'D' 'M' 'R'
  *      4     2  format version: 1
- *      6     2  kind: 1 row, 2 answered, 3 metadata, 4 mark, 5 hello, 6 fence (reserved), 7 role
- * (reserved) 8     4  length of the whole record, header included 12     4  CRC32C (Castagnoli)
- * over the whole record without these four bytes: 0..11, then 16 to the end 16    16  journal id:
- * random, born with the journal 32     8  boot: counts the starts of the journal's writer, from 1
+ *      6     2  kind: 1 row, 2 answered, 3 metadata, 4 mark, 5 hello; reserved: 6 fence, 7 role
+ *      8     4  length of the whole record, header included
+ *     12     4  CRC32C (Castagnoli) over the whole record without these four bytes:
+ *               0..11, then 16 to the end
+ *     16    16  journal id: random, born with the journal
+ *     32     8  boot: counts the starts of the journal's writer, from 1
  *     40     8  seq: dense within the journal, from 1
  *     48     8  timeline, from 1
  *     56     8  time: wall clock when it was appended, microseconds since 1970
@@ -24,53 +26,69 @@
  * reader can tell damage (R1, R2) from what is only newer than itself (R3).
  *
  * Content of a row (1):
- *      0  1  operation: 1 index, 2 delete
- *      1  1  proof: 1 answered, 2 probed, 3 negative
- *      2  1  content type of the source: 1 JSON, 2 CBOR, 3 SMILE, 4 YAML; a delete may say 0
- *      3  1  bit 0: a routing is present (it may be empty); other bits 0
- *      4  4  incarnation: short number of one life of one index, defined by a metadata record
- * "index" before it 8  4  shard 12  4  size of the id 16  8  primary term 24  8  seq_no, signed 32
- * 8  _version on the primary, signed; 0: not known 40  4  size of the routing 44  4  size of the
- * source 48     id, routing, source; then until the end of the record optional fields, each a tag
- * (2), a size (4) and as many bytes. Tags ascend. A tag below 32768 must be understood, others may
- * be skipped: 1 _type (text), 4 dynamic_templates (JSON); 2 (_timestamp) and 3 (_ttl) are reserved.
+ *      0     1  operation: 1 index, 2 delete
+ *      1     1  proof: 1 answered, 2 probed, 3 negative
+ *      2     1  content type of the source: 1 JSON, 2 CBOR, 3 SMILE, 4 YAML; a delete may say 0
+ *      3     1  bit 0: a routing is present (it may be empty); other bits 0
+ *      4     4  incarnation: short number of one life of one index, defined by a metadata record
+ *               of type "index"
+ *      8     4  shard
+ *     12     4  size of the id
+ *     16     8  primary term
+ *     24     8  seq_no, signed
+ *     32     8  _version on the primary, signed; 0: not known
+ *     40     4  size of the routing
+ *     44     4  size of the source
+ *     48        id, routing, source; then until the end of the record optional fields, each a
+ *               tag (2), a size (4) and as many bytes. Tags ascend. A tag below 32768 must be
+ *               understood, others may be skipped: 1 _type (text), 4 dynamic_templates (JSON);
+ *               2 (_timestamp) and 3 (_ttl) are reserved.
  *
  * Content of answered (2): a number that the primary used and no row carries.
- *      0  4  incarnation      4  4  shard      8  8  primary term      16  8  seq_no
+ *      0     4  incarnation
+ *      4     4  shard
+ *      8     8  primary term
+ *     16     8  seq_no
  *
  * Content of metadata (3): the state of one object, or its end.
- *      0  8  state version: version of the cluster state that it was read from; the newest one
- * holds 8  8  highest primary term the writer had seen 16  4  incarnation (of an "index"; else 0)
- *     20  1  bit 0: the object is gone; other bits 0
- *     21  1  size of the type
- *     22  2  size of the name
- *     24  4  size of the body
- *     28     type (text), name (text), body (JSON)
+ *      0     8  version of the cluster state that it was read from; the newest one holds
+ *      8     8  highest primary term the writer had seen
+ *     16     4  incarnation (of an "index"; else 0)
+ *     20     1  bit 0: the object is gone; other bits 0
+ *     21     1  size of the type
+ *     22     2  size of the name
+ *     24     4  size of the body
+ *     28        type (text), name (text), body (JSON)
  *
  * Content of a mark (4):
- *      0  8  number of the mark, from 1      8  8  highest primary term the writer had seen
+ *      0     8  number of the mark, from 1
+ *      8     8  highest primary term the writer had seen
  *
  * Content of a hello (5): the first record of each boot.
- *      0  8  highest primary term the writer had seen
- *      8  2  count of bases
- *     10  2  size of the system id      12  2  size of the primary's name      14  2  size of its
- * cluster uuid 16     bases, each a timeline (8) and its base (8); then system id, name, cluster
- * uuid (texts)
+ *      0     8  highest primary term the writer had seen
+ *      8     2  count of bases
+ *     10     2  size of the system id
+ *     12     2  size of the primary's name
+ *     14     2  size of its cluster uuid
+ *     16        bases, each a timeline (8) and its base (8); then system id, name, cluster uuid
+ *               (texts)
  *
  * A record is valid when all of this holds; a reader stops at the first that does not:
- *   R1  It is at least 72 bytes long, begins with the magic, and length is 72 or more and does not
- * run over the end of what there is. Else RECORD_TORN. R2  The checksum is right. Else RECORD_TORN.
- *   R3  Format version is 1, flags is 0, and kind is one of 1..5.                  Else
- * RECORD_UNKNOWN. R4  boot, seq, timeline and parts are at least 1, and part < parts. Else
- * RECORD_TORN. R5  The content has its fixed part, and its sizes add up exactly to length.    Else
- * RECORD_TORN. R6  Operations, proofs, content types, bits and must-understand tags are among those
- * named above. Else RECORD_UNKNOWN. R7  Row: the id has 1 to 512 bytes; a delete has no source; a
- * negative row is a delete; content type 0 only in a delete; 1 <= term < 2^23; 0 <= seq_no < 2^40,
- * or -1 in a negative row; tags ascend. Else RECORD_TORN. R8  Answered: term and seq_no as in R7,
- * without -1.                            Else RECORD_TORN. R9  Metadata: type and name are not
- * empty; gone means no body.                 Else RECORD_TORN. R10 Mark: the number is at least 1.
- * Else RECORD_TORN. R11 Hello: at most 16 bases, their timelines ascend from 1 or more. Else
- * RECORD_TORN.
+ *   R1  RECORD_TORN     It is at least 72 bytes long, begins with the magic, and length is 72 or
+ *                       more and does not run over the end of what there is.
+ *   R2  RECORD_TORN     The checksum is right.
+ *   R3  RECORD_UNKNOWN  Format version is 1, flags is 0, and kind is one of 1..5.
+ *   R4  RECORD_TORN     boot, seq, timeline and parts are at least 1, and part < parts.
+ *   R5  RECORD_TORN     The content has its fixed part, and its sizes add up exactly to length.
+ *   R6  RECORD_UNKNOWN  Operations, proofs, content types, bits and must-understand tags are
+ *                       among those named above.
+ *   R7  RECORD_TORN     Row: the id has 1 to 512 bytes; a delete has no source; a negative row is
+ *                       a delete; content type 0 only in a delete; 1 <= term < 2^23;
+ *                       0 <= seq_no < 2^40, or -1 in a negative row; tags ascend.
+ *   R8  RECORD_TORN     Answered: term and seq_no as in R7, without -1.
+ *   R9  RECORD_TORN     Metadata: type and name are not empty; gone means no body.
+ *   R10 RECORD_TORN     Mark: the number is at least 1.
+ *   R11 RECORD_TORN     Hello: at most 16 bases; their timelines ascend, from 1 or more.
  *
  * An intent stands beside the records, under its number, and never leaves the writer's disk:
  *
@@ -88,17 +106,20 @@
  *     52        items
  *
  * An item:
- *      0  1  operation: 1 index, 2 create, 3 update, 4 delete
- *      1  1  bit 0: a routing is present; bit 1: incarnation, name and concrete name are those of
- * the item before (a bulk names its index ten thousand times, and this is on the way of every
- * write); other bits 0 2  4  size of the id 6  4  size of the routing, only with bit 0 4
- * incarnation, 4 size of the name, 4 size of the concrete name, only without bit 1 id; routing;
- * name, concrete name
+ *      0     1  operation: 1 index, 2 create, 3 update, 4 delete
+ *      1     1  bit 0: a routing is present; bit 1: incarnation, name and concrete name are those
+ *               of the item before (a bulk names its index ten thousand times, and this is on the
+ *               way of every write); other bits 0
+ *      2     4  size of the id
+ *            4  size of the routing; only with bit 0
+ *            4  incarnation; only without bit 1, as the next two
+ *            4  size of the name
+ *            4  size of the concrete name
+ *               id; routing; name, concrete name
  *
- *   I1  As R1 with 52 bytes and R2; the number is at least 1; the items fill the rest exactly; the
- * first has not bit 1.                                                                     Else
- * RECORD_TORN. I2  Format version is 1, flags is 0, operations and bits are among those above. Else
- * RECORD_UNKNOWN.
+ *   I1  RECORD_TORN     As R1 (with 52 bytes) and R2; the number is at least 1; the items fill the
+ *                       rest exactly; the first has not bit 1.
+ *   I2  RECORD_UNKNOWN  Format version is 1, flags is 0, operations and bits are among those above.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -132,7 +153,6 @@ enum {
     INTENT_SIZE = AT_INTENT_COUNT + 4,
 
     ROW_SIZE = 4 + 3 * 4 + 3 * 8 + 2 * 4,
-    FIELD_SIZE = 2 + 4,
     ANSWERED_SIZE = 2 * 4 + 2 * 8,
     METADATA_SIZE = 2 * 8 + 4 + 1 + 1 + 2 + 4,
     MARK_SIZE = 2 * 8,

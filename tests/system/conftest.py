@@ -80,12 +80,13 @@ def time_limit(request):
 
 
 @pytest.fixture(scope="session")
-def run_folder():
+def run_folder(request):
     """For all files of this run; it stays if a test failed."""
     folder = tempfile.mkdtemp(prefix="tandem-tests-")
     os.chmod(folder, 0o755)  # some engines run as somebody else
     yield folder
-    if os.listdir(folder) and not getattr(pytest, "tandem_failures", 0):
+    # The last test may have failed in its teardown, which this is a part of.
+    if not request.session.testsfailed and not getattr(request.session, "teardowns_failed", 0):
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -139,7 +140,7 @@ def tandem(request, clusters, run_folder):
         if ok:
             shutil.rmtree(folder, ignore_errors=True)
         else:
-            pytest.tandem_failures = getattr(pytest, "tandem_failures", 0) + 1
+            request.session.teardowns_failed = 1
             print(running.describe())
             for each in [primary] + standbys:
                 print("--- engine %s: log in %s" % (each.name, each.log_path))

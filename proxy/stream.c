@@ -90,8 +90,8 @@ static void pass_plain(struct stream *stream)
     iobuf_consume(&client->in, taken);
 }
 
-/* Frames anew what has come of a chunked body. False: it is malformed. */
-static bool pass_chunked(struct stream *stream, struct http_refusal *refusal)
+/* Frames anew what has come of a chunked body, as much as may wait. False: it is malformed. */
+static bool frame_chunks(struct stream *stream, struct http_refusal *refusal)
 {
     struct client *client = stream->client;
     struct buffer *framed = call_framed(&stream->call);
@@ -110,7 +110,21 @@ static bool pass_chunked(struct stream *stream, struct http_refusal *refusal)
         else if (used == 0)
             break;
     }
-    call_send(&stream->call, SPAN_NONE, client->body.done);
+    return true;
+}
+
+static bool pass_chunked(struct stream *stream, struct http_refusal *refusal)
+{
+    struct client *client = stream->client;
+    size_t before;
+
+    do {
+        before = client->in.end - client->in.start;
+        if (!frame_chunks(stream, refusal))
+            return false;
+        call_send(&stream->call, SPAN_NONE, client->body.done);
+    } while (call_unsent(&stream->call) == 0 && !client->body.done &&
+             client->in.end > client->in.start && client->in.end - client->in.start < before);
     return true;
 }
 

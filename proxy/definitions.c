@@ -636,13 +636,12 @@ static bool graveyard_names(const struct definitions *defs, const char *uuid)
     return false;
 }
 
-static bool end_is_believed(struct definitions *defs, const struct life *life,
-                            const struct catalog *catalog)
+static bool end_is_believed(struct definitions *defs, const struct life *life)
 {
     char uuid[64];
     snprintf(uuid, sizeof uuid, "%s", life->key);
     uuid[strcspn(uuid, "/")] = '\0';
-    const struct catalog_index *same_name = catalog_find_index(catalog, span_cstr(life->name));
+    const struct seen_index *same_name = find_seen(defs, life->name);
     bool restored_over = same_name != NULL && strcmp(same_name->uuid, uuid) == 0;
     return restored_over || graveyard_names(defs, uuid) ||
            names_was_deleted(defs->core->names, span_cstr(life->name));
@@ -662,7 +661,8 @@ static bool was_seen(const struct definitions *defs, const char *key)
     return false;
 }
 
-static void end_lives(struct definitions *defs, const struct catalog *catalog)
+/* Ends come before births in the journal: the standby needs the name. */
+static void end_lives(struct definitions *defs)
 {
     struct life *life, *next;
     char disbelieved[sizeof defs->disbelieved] = "";
@@ -670,7 +670,7 @@ static void end_lives(struct definitions *defs, const struct catalog *catalog)
     {
         if (life->gone || was_seen(defs, life->key))
             continue;
-        if (!end_is_believed(defs, life, catalog)) {
+        if (!end_is_believed(defs, life)) {
             size_t used = strlen(disbelieved);
             snprintf(disbelieved + used, sizeof disbelieved - used, "%s%s", used != 0 ? "," : "",
                      life->name);
@@ -694,6 +694,7 @@ struct catalog *definitions_finish(struct definitions *defs, const struct catalo
     struct catalog *catalog = catalog_new();
     catalog->version = defs->version;
     catalog->read_begun_us = read_begun_us;
+    end_lives(defs);
     catalog->indices = bytes_alloc((defs->seen_count + 1) * sizeof *catalog->indices);
     for (size_t i = 0; i < defs->seen_count; i++) {
         if (core_excludes(defs->core, span_cstr(defs->seen[i].name)))
@@ -706,7 +707,6 @@ struct catalog *definitions_finish(struct definitions *defs, const struct catalo
         add_aliases(catalog, catalog->indices[i]);
     add_streams(defs, catalog);
     catalog_sort(catalog);
-    end_lives(defs, catalog);
     clear_read(defs);
     return catalog;
 }

@@ -1,0 +1,704 @@
+/* metadata.c - definitions onto the standby: newest stamp wins, mappings behind their gate.
+ *
+ * A record is applied as it is read, ahead of the lanes, and reading goes on when it is through.
+ * Three things wait for the earlier rows of their index first: its end, its closing, and a change
+ * of its mapping (the gate must not open for a row).
+ *
+ * Making an index on the standby: 1. its document in .tandem says what is about to be made; 2. it
+ * is created with the primary's definition and a marker alias `.tandem.<life>`, by which a
+ * restarted replicator knows it as its own; 3. the gate is closed (total_fields.limit: 1); 4. the
+ * alias of this session is added, so that rows may come.
+ *
+ * What must hold: an index of the standby that carries no marker of ours is never changed or
+ * deleted.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/hash.h"
+#include "base/log.h"
+#include "conf/settings.h"
+#include "http/message.h"
+#include "replicator/standby.h"
+
+#define TRY_AGAIN_US (5 * UINT64_C(1000000))
+
+static void apply_pending(struct standby *sb);
+
+/* ---- a life as JSON ---- */
+
+void life_document(const struct life *life, struct buffer *out)
+{
+    json_t *json = json_pack(
+        "{s:s?, s:s?, s:s, s:I, s:s, s:s?, s:s?, s:s?, s:s?, s:I, s:I, s:b}", "key", life->key,
+        "name", life->name, "life", life->hex, "incarnation", (json_int_t)life->incarnation,
+        "state", life_state_name(life->state), "why", life->why, "applied", life->applied, "uuid",
+        life->standby_uuid, "history_uuid", life->standby_history, "stamp", (json_int_t)life->stamp,
+        "since_seq", (json_int_t)life->since_seq, "filling", life->filling);
+    if (life->wanted != NULL && life->state != LIFE_READY)
+        json_object_set_new(json, "wanted", json_string(life->wanted));
+    char *text = json_dumps(json, JSON_COMPACT);
+    buffer_append_cstr(out, text);
+    free(text);
+    json_decref(json);
+}
+
+enum status life_store(struct standby *sb, const struct life *life)
+{
+    struct buffer text = {0};
+    uint8_t key[8];
+    put_u64be(key, life->incarnation);
+    life_document(life, &text);
+    enum status status =
+        store_put(sb->store, STORE_LIVES, span_of((char *)key, 8), buffer_span(&text));
+    buffer_fini(&text);
+    return status;
+}
+
+static char *copy_member(const json_t *json, const char *member)
+{
+    const char *text = json_string_value(json_object_get(json, member));
+    return text == NULL ? NULL : bytes_strdup(text);
+}
+
+static void set_text(char **to, const char *text)
+{
+    char *copy = text == NULL ? NULL : bytes_strdup(text);
+    free(*to);
+    *to = copy;
+}
+
+static void name_life(struct life *life, const char *key, const char *name)
+{
+    set_text(&life->key, key);
+    set_text(&life->name, name);
+    snprintf(life->hex, sizeof life->hex, "%016" PRIx64, hash64(key, strlen(key), 0));
+}
+
+bool life_load(struct standby *sb, struct span text)
+{
+    json_t *json = json_loadb(text.data, text.size, 0, NULL);
+    const char *key = json_string_value(json_object_get(json, "key"));
+    const char *name = json_string_value(json_object_get(json, "name"));
+    const char *state = json_string_value(json_object_get(json, "state"));
+    if (key == NULL || state == NULL) {
+        json_decref(json);
+        return false;
+    }
+    struct life *life =
+        life_get(sb, (uint32_t)json_integer_value(json_object_get(json, "incarnation")));
+    name_life(life, key, name);
+    life->applied = copy_member(json, "applied");
+    life->wanted = copy_member(json, "wanted");
+    if (life->wanted == NULL && life->applied != NULL)
+        life->wanted = bytes_strdup(life->applied);
+    life->standby_uuid = copy_member(json, "uuid");
+    life->standby_history = copy_member(json, "history_uuid");
+    life->why = copy_member(json, "why");
+    life->stamp = (uint64_t)json_integer_value(json_object_get(json, "stamp"));
+    life->since_seq = (uint64_t)json_integer_value(json_object_get(json, "since_seq"));
+    life->filling = json_is_true(json_object_get(json, "filling"));
+    for (int s = LIFE_UNKNOWN; s <= LIFE_GONE; s++)
+        if (strcmp(state, life_state_name((enum life_state)s)) == 0)
+            life->state = (enum life_state)s;
+    json_decref(json);
+    return true;
+}
+
+static void push_life_document(struct script *script, const struct life *life)
+{
+    struct buffer text = {0};
+    life_document(life, &text);
+    script_push(script, NULL, buffer_cstr(&text), "PUT", "/.tandem/_doc/life-%s", life->hex);
+    buffer_fini(&text);
+}
+
+/* ---- the end of a record ---- */
+
+static bool store_life(struct standby *sb, struct life *life)
+{
+    enum status status = store_begin(sb->store);
+    if (status == STATUS_OK)
+        status = life_store(sb, life);
+    if (status == STATUS_OK)
+        status = store_commit(sb->store);
+    else
+        store_abort(sb->store);
+    if (status != STATUS_OK)
+        standby_stop(sb, status, "the replicator's own tables: %s", status_text(status));
+    return status == STATUS_OK;
+}
+
+static void record_is_applied(struct standby *sb)
+{
+    sb->applying = false;
+    if (sb->pending != NULL) {
+        replay_mark_done(sb, sb->pending_seq);
+        free(sb->pending);
+        sb->pending = NULL;
+    }
+    standby_on_records(sb);
+}
+
+static struct life *pending_life(struct standby *sb)
+{
+    return life_find(sb, sb->pending->metadata.incarnation);
+}
+
+static void hold(struct standby *sb, struct life *life, const char *why)
+{
+    log_error(sb->name, "index %s cannot be brought up to date, its rows wait: %s", life->name,
+              why);
+    life_set_state(sb, life, LIFE_HELD, why);
+    sb->held_next_us = sb->world->now_us(sb) + TRY_AGAIN_US;
+}
+
+static void life_on_end(struct script *script)
+{
+    struct standby *sb = script->sb;
+    struct life *life = pending_life(sb);
+    if (script->failed) {
+        script->failed = false;
+        hold(sb, life, script->why);
+    } else if (life->state != LIFE_GONE) {
+        set_text(&life->applied, life->wanted);
+        life_set_state(sb, life, LIFE_READY, NULL);
+        life->next_try_us = 0;
+        parked_retry_life(sb, life);
+    }
+    if (store_life(sb, life))
+        record_is_applied(sb);
+}
+
+/* ---- making an index ---- */
+
+/* True when BODY, an answer of GET /{index}/_alias, has the alias MARKER. */
+static bool has_alias(struct span body, const char *marker)
+{
+    char quoted[80];
+    snprintf(quoted, sizeof quoted, "\"%s\"", marker);
+    return memmem(body.data, body.size, quoted, strlen(quoted)) != NULL;
+}
+
+static void encoded_name(const struct life *life, struct buffer *out)
+{
+    http_percent_encode(span_cstr(life->name), out);
+    (void)buffer_cstr(out);
+}
+
+static void on_uuid(struct script *script, int http_status, struct span body)
+{
+    struct standby *sb = script->sb;
+    struct life *life = pending_life(sb);
+    if (!script_expect(script, http_status, body, false))
+        return;
+    json_t *json = json_loadb(body.data, body.size, 0, NULL);
+    json_t *index =
+        json_object_get(json_object_get(json_object_get(json, life->name), "settings"), "index");
+    set_text(&life->standby_uuid, json_string_value(json_object_get(index, "uuid")));
+    set_text(&life->standby_history,
+             json_string_value(json_object_get(json_object_get(index, "history"), "uuid")));
+    json_decref(json);
+    life->state = LIFE_READY; /* as the document is to say; life_on_end sets it */
+    set_text(&life->applied, life->wanted);
+    push_life_document(script, life);
+    life->state = LIFE_CREATING;
+}
+
+/* Behind the creation: the gate, the alias, the uuid. */
+static void push_gate_and_alias(struct standby *sb, struct life *life)
+{
+    struct buffer alias = {0}, name = {0}, body = {0};
+    life_alias(sb, life, &alias);
+    encoded_name(life, &name);
+    script_push(&sb->script, NULL, "{\"index\":{\"mapping.total_fields.limit\":1}}", "PUT",
+                "/%s/_settings", buffer_cstr(&name));
+    bool hidden = sb->opensearch || sb->major > 7 || (sb->major == 7 && sb->minor >= 7);
+    buffer_append_cstr(&body, "{\"actions\":[{\"add\":{\"index\":");
+    buffer_append_json_string(&body, span_cstr(life->name));
+    buffer_append_cstr(&body, ",\"alias\":");
+    buffer_append_json_string(&body, buffer_span(&alias));
+    buffer_append_cstr(&body, hidden ? ",\"is_hidden\":true}}]}" : "}}]}");
+    script_push(&sb->script, NULL, buffer_cstr(&body), "POST", "/_aliases");
+    if (definition_is_closed(life->wanted))
+        script_push(&sb->script, NULL, NULL, "POST", "/%s/_close", buffer_cstr(&name));
+    script_push(&sb->script, on_uuid, NULL, "GET", "/%s/_settings", buffer_cstr(&name));
+    buffer_fini(&alias);
+    buffer_fini(&name);
+    buffer_fini(&body);
+}
+
+static void on_present(struct script *script, int http_status, struct span body)
+{
+    struct standby *sb = script->sb;
+    struct life *life = pending_life(sb);
+    struct buffer name = {0};
+    char marker[64];
+    life_marker(life, marker, sizeof marker);
+    encoded_name(life, &name);
+    if (http_status == 404) {
+        char *create = definition_create_body(sb, life);
+        if (create == NULL)
+            script_fail(script, "its definition in the journal is no JSON");
+        else
+            script_push(script, NULL, create, "PUT", "/%s", buffer_cstr(&name));
+        free(create);
+        push_gate_and_alias(sb, life);
+    } else if (!script_expect(script, http_status, body, false)) {
+        ; /* script->why says it */
+    } else if (has_alias(body, marker)) {
+        push_gate_and_alias(sb, life); /* made before a crash of ours */
+    } else {
+        script_fail(script, "an index of that name is there which Tandem did not make; it is not "
+                            "touched. Delete or rename it, "
+                            "or exclude the name from replication");
+    }
+    buffer_fini(&name);
+}
+
+static void create_life(struct standby *sb, struct life *life)
+{
+    struct buffer name = {0};
+    life_set_state(sb, life, LIFE_CREATING, NULL);
+    encoded_name(life, &name);
+    push_life_document(&sb->script, life);
+    script_push(&sb->script, on_present, NULL, "GET", "/%s/_alias", buffer_cstr(&name));
+    buffer_fini(&name);
+    script_run(&sb->script);
+}
+
+/* ---- changing an index ---- */
+
+static void push_mapping(struct standby *sb, struct life *life, const char *name,
+                         const char *mapping, const char *type)
+{
+    long limit = definition_total_fields(life->wanted);
+    char open[100];
+    snprintf(open, sizeof open, "{\"index\":{\"mapping.total_fields.limit\":%ld}}",
+             limit < 100000 ? 100000 : limit);
+    script_push(&sb->script, NULL, open, "PUT", "/%s/_settings", name);
+    if (*type != '\0')
+        script_push(&sb->script, NULL, mapping, "PUT", "/%s/_mapping/%s%s", name, type,
+                    sb->major == 7 && !sb->opensearch ? "?include_type_name=true" : "");
+    else
+        script_push(&sb->script, NULL, mapping, "PUT", "/%s/_mapping", name);
+    script_push(&sb->script, NULL, "{\"index\":{\"mapping.total_fields.limit\":1}}", "PUT",
+                "/%s/_settings", name);
+}
+
+/* Settings that an open index does not take: once more, closed. */
+static void on_settings(struct script *script, int http_status, struct span body)
+{
+    struct standby *sb = script->sb;
+    struct life *life = pending_life(sb);
+    struct buffer name = {0};
+    if (http_status != 400) {
+        (void)script_expect(script, http_status, body, false);
+        return;
+    }
+    char *settings = definition_settings_change(sb, life->applied, life->wanted);
+    encoded_name(life, &name);
+    script_push(script, NULL, NULL, "POST", "/%s/_close", buffer_cstr(&name));
+    script_push(script, NULL, settings, "PUT", "/%s/_settings", buffer_cstr(&name));
+    if (!definition_is_closed(life->wanted))
+        script_push(script, NULL, NULL, "POST", "/%s/_open", buffer_cstr(&name));
+    buffer_fini(&name);
+    free(settings);
+}
+
+static void change_life(struct standby *sb, struct life *life)
+{
+    struct buffer encoded = {0};
+    char type[256];
+    bool was_closed = definition_is_closed(life->applied),
+         is_closed = definition_is_closed(life->wanted);
+    char *settings = definition_settings_change(sb, life->applied, life->wanted);
+    char *mapping = definition_mapping_change(life->applied, life->wanted, type, sizeof type);
+    char *aliases = definition_alias_change(life->name, life->applied, life->wanted);
+    encoded_name(life, &encoded);
+    const char *name = buffer_cstr(&encoded);
+    if (was_closed && !is_closed)
+        script_push(&sb->script, NULL, NULL, "POST", "/%s/_open", name);
+    if (settings != NULL)
+        script_push(&sb->script, on_settings, settings, "PUT", "/%s/_settings", name);
+    if (mapping != NULL)
+        push_mapping(sb, life, name, mapping, type);
+    if (aliases != NULL)
+        script_push(&sb->script, NULL, aliases, "POST", "/_aliases");
+    if (is_closed && !was_closed)
+        script_push(&sb->script, NULL, NULL, "POST", "/%s/_close", name);
+    free(settings);
+    free(mapping);
+    free(aliases);
+    buffer_fini(&encoded);
+    script_run(&sb->script);
+}
+
+/* ---- the end of an index ---- */
+
+static void on_delete_look(struct script *script, int http_status, struct span body)
+{
+    struct standby *sb = script->sb;
+    struct life *life = pending_life(sb);
+    struct buffer name = {0};
+    char marker[64];
+    if (http_status == 404)
+        return;
+    life_marker(life, marker, sizeof marker);
+    if (!script_expect(script, http_status, body, false))
+        return;
+    encoded_name(life, &name);
+    if (has_alias(body, marker))
+        script_push(script, NULL, NULL, "DELETE", "/%s", buffer_cstr(&name));
+    buffer_fini(&name);
+}
+
+static void on_gone(struct script *script, int http_status, struct span body)
+{
+    struct standby *sb = script->sb;
+    struct life *life = pending_life(sb);
+    (void)http_status;
+    (void)body;
+    enum status status = store_begin(sb->store);
+    if (status == STATUS_OK)
+        status = waiting_drop(sb, life);
+    if (status == STATUS_OK)
+        status = store_commit(sb->store);
+    else
+        store_abort(sb->store);
+    if (status != STATUS_OK)
+        standby_stop(sb, status, "the replicator's own tables: %s", status_text(status));
+    life_set_state(sb, life, LIFE_GONE, NULL);
+}
+
+/* Another life that still has to be filled may have its only content from this one. */
+static const struct life *needs_content_of(const struct standby *sb, const struct life *source)
+{
+    for (const struct life *life = sb->lives; life != NULL; life = life->hh.next) {
+        char uuid[64];
+        if (life == source || life->state == LIFE_GONE || !life->filling || life->wanted == NULL)
+            continue;
+        definition_resized_from(life->wanted, uuid, sizeof uuid);
+        if (*uuid != '\0' && strncmp(source->key, uuid, strlen(uuid)) == 0)
+            return life;
+    }
+    return NULL;
+}
+
+static void end_life(struct standby *sb, struct life *life)
+{
+    struct buffer name = {0};
+    const struct life *needed = needs_content_of(sb, life);
+    if (needed != NULL) {
+        char why[300];
+        snprintf(
+            why, sizeof why,
+            "deleted on the primary; kept here until %.200s, which was made from it, is seeded",
+            needed->name);
+        hold(sb, life, why);
+        life->stamp = sb->pending->metadata.state_version;
+        if (store_life(sb, life))
+            record_is_applied(sb);
+        return;
+    }
+    encoded_name(life, &name);
+    script_push(&sb->script, on_delete_look, NULL, "GET", "/%s/_alias", buffer_cstr(&name));
+    script_push(&sb->script, on_gone, NULL, "DELETE", "/.tandem/_doc/life-%s", life->hex);
+    /* on_delete_look pushes the deletion behind the second step: it is the last to run */
+    buffer_fini(&name);
+    script_run(&sb->script);
+}
+
+/* ---- objects that are no indices ---- */
+
+struct object_kind {
+    const char *type, *path;
+};
+static const struct object_kind kinds[] = {
+    {"template", "_template"},
+    {"index_template", "_index_template"},
+    {"component_template", "_component_template"},
+    {"pipeline", "_ingest/pipeline"},
+    {"script", "_scripts"},
+};
+
+static const char *kind_path(struct span type)
+{
+    for (size_t i = 0; i < COUNT_OF(kinds); i++)
+        if (span_equal(type, span_cstr(kinds[i].type)))
+            return kinds[i].path;
+    return NULL;
+}
+
+/* Templates merge into what is created; without a template that shadows them they must wait until
+ * release. */
+static bool waits_for_release(const struct standby *sb, struct span type)
+{
+    bool shadowed = sb->opensearch || sb->major > 7 || (sb->major == 7 && sb->minor >= 8);
+    return !shadowed && span_equal(type, SPAN("template"));
+}
+
+static void object_key(const struct metadata *md, struct buffer *key)
+{
+    buffer_append_span(key, md->type);
+    buffer_append_char(key, '/');
+    buffer_append_span(key, md->name);
+}
+
+/* Stores the record of an object; the first byte says whether the standby has it: 'a' applied, 'w'
+ * waiting. */
+static enum status store_object(struct standby *sb, const struct metadata *md, struct span record,
+                                char mark)
+{
+    struct buffer key = {0}, value = {0};
+    object_key(md, &key);
+    buffer_append_char(&value, mark);
+    buffer_append_span(&value, record);
+    enum status status = store_begin(sb->store);
+    if (status == STATUS_OK)
+        status = store_put(sb->store, STORE_OBJECTS, buffer_span(&key), buffer_span(&value));
+    if (status == STATUS_OK)
+        status = store_commit(sb->store);
+    else
+        store_abort(sb->store);
+    buffer_fini(&key);
+    buffer_fini(&value);
+    if (status != STATUS_OK)
+        standby_stop(sb, status, "the replicator's own tables: %s", status_text(status));
+    return status;
+}
+
+static void on_object(struct script *script, int http_status, struct span body)
+{
+    struct standby *sb = script->sb;
+    (void)script_expect(script, http_status, body, sb->pending->metadata.gone);
+}
+
+static void object_on_end(struct standby *sb)
+{
+    const struct metadata *md = &sb->pending->metadata;
+    if (sb->script.failed) {
+        sb->script.failed = false;
+        log_warn(sb->name, "%.*s %.*s is refused, tried again later: %s", (int)md->type.size,
+                 md->type.data, (int)md->name.size, md->name.data, sb->script.why);
+        sb->objects_refused = true;
+        sb->objects_next_us = sb->world->now_us(sb) + TRY_AGAIN_US;
+        if (store_object(sb, md, buffer_span(&sb->pending_bytes), 'w') == STATUS_OK)
+            record_is_applied(sb);
+        return;
+    }
+    if (store_object(sb, md, buffer_span(&sb->pending_bytes), 'a') == STATUS_OK) {
+        sb->objects_next_us = 0; /* what was refused may have waited for this one */
+        record_is_applied(sb);
+    }
+}
+
+static bool object_is_old(struct standby *sb, const struct metadata *md)
+{
+    struct buffer key = {0}, value = {0};
+    struct record stored;
+    size_t used;
+    bool old = false;
+    object_key(md, &key);
+    if (store_get(sb->store, STORE_OBJECTS, buffer_span(&key), &value) == STATUS_OK &&
+        value.size > 1 &&
+        record_decode(span_of(value.data + 1, value.size - 1), &stored, &used) == STATUS_OK)
+        old = value.data[0] == 'a' ? stored.metadata.state_version >= md->state_version
+                                   : stored.metadata.state_version > md->state_version;
+    buffer_fini(&key);
+    buffer_fini(&value);
+    return old;
+}
+
+static void apply_object(struct standby *sb)
+{
+    const struct metadata *md = &sb->pending->metadata;
+    const char *path = kind_path(md->type);
+    struct buffer name = {0}, body = {0};
+    if (path == NULL || object_is_old(sb, md)) {
+        record_is_applied(sb);
+        return;
+    }
+    if (waits_for_release(sb, md->type)) {
+        if (store_object(sb, md, buffer_span(&sb->pending_bytes), 'r') == STATUS_OK)
+            record_is_applied(sb);
+        return;
+    }
+    http_percent_encode(md->name, &name);
+    bool script = span_equal(md->type, SPAN("script"));
+    buffer_append_cstr(&body, script ? "{\"script\":" : "");
+    buffer_append_span(&body, md->body);
+    buffer_append_cstr(&body, script ? "}" : "");
+    script_push(&sb->script, on_object, md->gone ? NULL : buffer_cstr(&body),
+                md->gone ? "DELETE" : "PUT", "/%s/%s", path, buffer_cstr(&name));
+    buffer_fini(&name);
+    buffer_fini(&body);
+    script_run(&sb->script);
+}
+
+/* ---- one record ---- */
+
+void metadata_on_script_end(struct script *script)
+{
+    struct standby *sb = script->sb;
+    if (!sb->applying)
+        return;
+    if (span_equal(sb->pending->metadata.type, SPAN("index")))
+        life_on_end(script);
+    else
+        object_on_end(sb);
+}
+
+static struct life *define_life(struct standby *sb, const struct metadata *md)
+{
+    struct life *life = life_get(sb, md->incarnation);
+    char *key = span_dup(md->name);
+    if (!md->gone) {
+        json_t *json = json_loadb(md->body.data, md->body.size, 0, NULL);
+        const char *name = json_string_value(json_object_get(json, "name"));
+        name_life(life, key, name == NULL ? "" : name);
+        json_decref(json);
+        free(life->wanted);
+        life->wanted = span_dup(md->body);
+        life->stamp = md->state_version;
+        life->filling = definition_is_filling(life->wanted);
+    }
+    if (life->since_seq == 0)
+        life->since_seq = sb->pending_seq;
+    free(key);
+    return life;
+}
+
+static bool must_wait_for_rows(const struct life *life, const struct metadata *md)
+{
+    return life->outstanding != 0 &&
+           (md->gone || life->state == LIFE_READY); /* what is not ready has no rows in the lanes */
+}
+
+static void apply_life(struct standby *sb)
+{
+    const struct metadata *md = &sb->pending->metadata;
+    struct life *life = life_find(sb, md->incarnation);
+    if (life != NULL && (life->state == LIFE_GONE ||
+                         (!md->gone && life->wanted != NULL && md->state_version < life->stamp))) {
+        record_is_applied(sb);
+        return;
+    }
+    if (life != NULL && must_wait_for_rows(life, md))
+        return; /* metadata_tick() comes back */
+    if (md->gone && (life == NULL || life->name == NULL)) {
+        life = life_get(sb, md->incarnation);
+        life_set_state(sb, life, LIFE_GONE, NULL);
+        record_is_applied(sb);
+        return;
+    }
+    life = define_life(sb, md);
+    if (md->gone)
+        end_life(sb, life);
+    else if (life->applied == NULL || life->standby_uuid == NULL)
+        create_life(sb, life);
+    else
+        change_life(sb, life);
+}
+
+static void apply_pending(struct standby *sb)
+{
+    if (sb->script.busy || sb->script.first != NULL)
+        return;
+    if (span_equal(sb->pending->metadata.type, SPAN("index")))
+        apply_life(sb);
+    else
+        apply_object(sb);
+}
+
+/* Takes a copy of RECORD as the one being applied. */
+static void take_pending(struct standby *sb, struct span bytes, uint64_t seq)
+{
+    size_t used;
+    sb->applying = true;
+    sb->pending = bytes_alloc(sizeof *sb->pending);
+    buffer_clear(&sb->pending_bytes);
+    buffer_append_span(&sb->pending_bytes, bytes);
+    CHECK(record_decode(buffer_span(&sb->pending_bytes), sb->pending, &used) == STATUS_OK);
+    sb->pending_seq = seq;
+}
+
+void metadata_apply_bytes(struct standby *sb, struct span bytes)
+{
+    take_pending(sb, bytes, 0);
+    apply_pending(sb);
+}
+
+void metadata_apply(struct standby *sb, const struct record *record, struct span bytes)
+{
+    take_pending(sb, bytes, record->header.seq);
+    apply_pending(sb);
+}
+
+/* ---- what was held or refused, again ---- */
+
+/* A record for LIFE's wanted definition, as if it came again. */
+static void reapply_life(struct standby *sb, struct life *life)
+{
+    struct buffer bytes = {0};
+    struct record record = {
+        .header = {.kind = RECORD_METADATA, .seq = 0, .timeline = 1, .parts = 1},
+        .metadata = {.type = SPAN("index"),
+                     .name = span_cstr(life->key),
+                     .state_version = life->stamp,
+                     .incarnation = life->incarnation,
+                     .body = span_cstr(life->wanted)}};
+    record_encode(&bytes, &record);
+    metadata_apply_bytes(sb, buffer_span(&bytes));
+    buffer_fini(&bytes);
+}
+
+static bool pick_refused(void *arg, struct span key, struct span value)
+{
+    struct buffer *record = arg;
+    (void)key;
+    if (value.size < 2 || value.data[0] != 'w')
+        return true;
+    buffer_append_span(record, span_of(value.data + 1, value.size - 1));
+    return false;
+}
+
+static void reapply_object(struct standby *sb)
+{
+    struct buffer record = {0};
+    if (store_scan(sb->store, STORE_OBJECTS, SPAN_NONE, pick_refused, &record) != STATUS_OK)
+        standby_stop(sb, STATUS_JOURNAL_IO, "the table of objects cannot be read");
+    sb->objects_refused = record.size != 0;
+    if (record.size != 0) {
+        metadata_apply_bytes(sb, buffer_span(&record));
+    }
+    buffer_fini(&record);
+}
+
+void metadata_tick(struct standby *sb, uint64_t now_us)
+{
+    script_tick(&sb->script, now_us);
+    if (sb->applying) {
+        apply_pending(sb);
+        return;
+    }
+    if (sb->objects_refused && now_us >= sb->objects_next_us) {
+        sb->objects_next_us = now_us + TRY_AGAIN_US;
+        reapply_object(sb);
+        return;
+    }
+    if (now_us < sb->held_next_us)
+        return;
+    sb->held_next_us = now_us + TRY_AGAIN_US;
+    for (struct life *life = sb->lives; life != NULL && !sb->applying; life = life->hh.next)
+        if ((life->state == LIFE_HELD || life->state == LIFE_CREATING) && life->wanted != NULL &&
+            strncmp(life->why == NULL ? "" : life->why, "deleted on the primary", 22) != 0 &&
+            now_us >= life->next_try_us) {
+            life->next_try_us = now_us + TRY_AGAIN_US;
+            reapply_life(sb, life);
+        }
+}

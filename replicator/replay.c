@@ -1,0 +1,727 @@
+/* replay.c - journal records into bulks, in order per document; the checkpoint.
+ *
+ * Records are read in order. A metadata record stops the reading until it is applied; rows go to
+ * lanes by a hash of their document. A lane has at most one bulk under way, so the rows of one
+ * document never overtake each other; what must be sent again goes back to the front of its lane.
+ *
+ * What must hold:
+ *   - A record is marked done only when its effect is on the standby, or it is durable in the side
+ * table (waiting, parked).
+ *   - The checkpoint is the end of the contiguous done prefix, and becomes durable in the
+ * transaction with the verdicts that moved it.
+ *   - A delete is remembered in the same transaction as its verdict.
+ *   - Every row goes through the alias of its life and this session, with require_alias and its
+ * external version.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/failpoint.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "conf/settings.h"
+#include "es/outcome.h"
+#include "replicator/standby.h"
+#include "replicator/verdict.h"
+
+#define READ_RECORDS 256
+#define READ_BYTES (4u << 20)
+#define ITEM_OVERHEAD 200
+#define BULK_BYTES_LEAST (64u << 10)
+#define BLOCKED_RETRY_US (2 * UINT64_C(1000000))
+
+static void bulk_on_done(struct es_call *call);
+
+/* ---- the done prefix ---- */
+
+static void done_grow(struct standby *sb, uint64_t need)
+{
+    uint64_t size = sb->done_size == 0 ? 4096 : sb->done_size;
+    while (size < need)
+        size *= 2;
+    if (size == sb->done_size)
+        return;
+    uint8_t *grown = bytes_zalloc(size);
+    for (uint64_t s = sb->first_open; s < sb->next_seq; s++)
+        grown[s % size] = sb->done[s % sb->done_size];
+    free(sb->done);
+    sb->done = grown;
+    sb->done_size = size;
+}
+
+static void seq_opened(struct standby *sb, uint64_t seq)
+{
+    CHECK(seq == sb->next_seq);
+    done_grow(sb, sb->next_seq - sb->first_open + 1);
+    sb->done[seq % sb->done_size] = 0;
+    sb->next_seq++;
+}
+
+void replay_mark_done(struct standby *sb, uint64_t seq)
+{
+    if (seq < sb->first_open)
+        return; /* it waited in the side table, and the checkpoint passed it */
+    CHECK(seq < sb->next_seq);
+    sb->done[seq % sb->done_size] = 1;
+    while (sb->first_open < sb->next_seq && sb->done[sb->first_open % sb->done_size])
+        sb->first_open++;
+}
+
+static enum status put_number(struct standby *sb, const char *name, uint64_t value)
+{
+    char bytes[8];
+    put_u64le(bytes, value);
+    return store_put(sb->store, STORE_STATE, span_cstr(name), span_of(bytes, sizeof bytes));
+}
+
+enum status replay_store_position(struct standby *sb)
+{
+    enum status status = put_number(sb, "checkpoint", sb->first_open - 1);
+    if (status == STATUS_OK)
+        status = put_number(sb, "epoch", sb->epoch);
+    return status;
+}
+
+uint64_t replay_safe_checkpoint(struct standby *sb)
+{
+    uint64_t lowest = waiting_lowest(sb);
+    return lowest <= sb->checkpoint ? lowest - 1 : sb->checkpoint;
+}
+
+/* ---- items ---- */
+
+void block_put(struct block *block)
+{
+    if (--block->references != 0)
+        return;
+    buffer_fini(&block->bytes);
+    free(block);
+}
+
+uint64_t document_hash(uint32_t incarnation, uint32_t shard, struct span id)
+{
+    return hash64(id.data, id.size, (uint64_t)incarnation << 32 | shard);
+}
+
+struct item *item_new(struct standby *sb, struct block *block, const struct record *record)
+{
+    struct item *item = bytes_zalloc(sizeof *item);
+    item->block = block;
+    block->references++;
+    item->row = record->row;
+    item->seq = record->header.seq;
+    item->time_us = record->header.time_us;
+    item->timeline = record->header.timeline;
+    item->document = document_hash(item->row.incarnation, item->row.shard, item->row.id);
+    item->version = standby_version(sb, record->header.timeline, item->row.term, item->row.seq_no);
+    item->life = life_get(sb, item->row.incarnation);
+    sb->window_bytes += item->row.source.size + ITEM_OVERHEAD;
+    return item;
+}
+
+void item_free(struct standby *sb, struct item *item)
+{
+    sb->window_bytes -= item->row.source.size + ITEM_OVERHEAD;
+    block_put(item->block);
+    free(item);
+}
+
+void replay_enqueue(struct standby *sb, struct item *item)
+{
+#ifdef PLANT_REORDER
+    struct lane *lane = &sb->lanes[item->seq % sb->lane_count];
+#else
+    struct lane *lane = &sb->lanes[item->document % sb->lane_count];
+#endif
+    item->next = NULL;
+    *lane->last = item;
+    lane->last = &item->next;
+    lane->count++;
+    lane->bytes += item->row.source.size;
+    item->life->outstanding++;
+}
+
+static struct item *lane_take(struct lane *lane)
+{
+    struct item *item = lane->first;
+    lane->first = item->next;
+    if (lane->first == NULL)
+        lane->last = &lane->first;
+    item->next = NULL;
+    lane->count--;
+    lane->bytes -= item->row.source.size;
+    return item;
+}
+
+/* Puts LIST (in order) before everything else in LANE. */
+static void lane_put_back(struct lane *lane, struct item *list)
+{
+    struct item **tail = &list;
+    while (*tail != NULL) {
+        lane->count++;
+        lane->bytes += (*tail)->row.source.size;
+        tail = &(*tail)->next;
+    }
+    *tail = lane->first;
+    if (lane->first == NULL)
+        lane->last = tail == &list ? &lane->first : tail;
+    lane->first = list;
+}
+
+/* ITEM needs no further thought. Its seq is done. */
+static void finish_item(struct standby *sb, struct item *item)
+{
+    item->life->outstanding--;
+    replay_mark_done(sb, item->seq);
+    item_free(sb, item);
+}
+
+/* ---- the store, around what a batch of verdicts changes ---- */
+
+static bool store_failed(struct standby *sb, enum status status)
+{
+    if (status == STATUS_OK)
+        return false;
+    standby_stop(sb, status, "the replicator's own tables in %s: %s", sb->conf->folder,
+                 status_text(status));
+    return true;
+}
+
+/* Commits the open transaction with the position; false when the store failed (the standby is
+ * stopped then). */
+static bool commit_position(struct standby *sb)
+{
+    enum status status = FAILPOINT("R6") ? STATUS_JOURNAL_IO : replay_store_position(sb);
+    if (status == STATUS_OK)
+        status = store_commit(sb->store);
+    else
+        store_abort(sb->store);
+    if (store_failed(sb, status))
+        return false;
+    sb->checkpoint = sb->first_open - 1;
+    return true;
+}
+
+/* ---- bulks ---- */
+
+static bool life_takes_rows(const struct life *life)
+{
+    return life->state == LIFE_READY && !life->stopped && !life->blocked;
+}
+
+/* What happens to ITEM without asking the standby: true when it is dealt with. Within a store
+ * transaction. */
+static bool settle_at_home(struct standby *sb, struct item *item, enum status *status)
+{
+    struct life *life = item->life;
+    if (life->state == LIFE_GONE ||
+        deletes_covers(sb, life->incarnation, item->document, item->version)) {
+        if (item->from_waiting)
+            *status = waiting_remove(sb, item);
+        return true;
+    }
+    if (item->from_waiting ? !life_takes_rows(life)
+                           : !life_takes_rows(life) || waiting_has(life, item)) {
+        if (!item->from_waiting)
+            *status = waiting_add(sb, item);
+        return true;
+    }
+    return false;
+}
+
+static void append_source(struct buffer *body, struct span source)
+{
+    size_t begin = body->size;
+    buffer_append_span(body, source);
+    if (memchr(source.data, '\n', source.size) == NULL &&
+        memchr(source.data, '\r', source.size) == NULL)
+        return;
+    for (size_t i = begin; i < body->size;
+         i++) /* a bulk's line; within JSON strings there are none */
+        if (body->data[i] == '\n' || body->data[i] == '\r')
+            body->data[i] = ' ';
+}
+
+static void append_item(struct standby *sb, struct buffer *body, const struct item *item)
+{
+    const struct row *row = &item->row;
+    struct buffer alias = {0};
+#ifdef PLANT_INDEX_NAME
+    buffer_append_cstr(&alias, item->life->name);
+#else
+    life_alias(sb, item->life, &alias);
+#endif
+    buffer_append_cstr(body, row->op == ROW_DELETE ? "{\"delete\":{\"_index\":"
+                                                   : "{\"index\":{\"_index\":");
+    buffer_append_json_string(body, buffer_span(&alias));
+    buffer_fini(&alias);
+    if (!sb->opensearch && sb->major < 7) {
+        buffer_append_cstr(body, ",\"_type\":");
+        buffer_append_json_string(body, row->type.size != 0 ? row->type : SPAN("_doc"));
+    }
+    buffer_append_cstr(body, ",\"_id\":");
+    buffer_append_json_string(body, row->id);
+    if (row->routed) {
+        buffer_append_cstr(body, ",\"routing\":");
+        buffer_append_json_string(body, row->routing);
+    }
+    if (row->dynamic_templates.size != 0 && row->op == ROW_INDEX) {
+        buffer_append_cstr(body, ",\"dynamic_templates\":");
+        buffer_append_span(body, row->dynamic_templates);
+    }
+#ifdef PLANT_DOCUMENT_VERSION
+    buffer_appendf(body, ",\"version\":%" PRId64 ",\"version_type\":\"external\"}}\n",
+                   row->version > 0 ? row->version : 1);
+#else
+    buffer_appendf(body, ",\"version\":%" PRId64 ",\"version_type\":\"external\"}}\n",
+                   item->version);
+#endif
+    if (row->op == ROW_INDEX) {
+        append_source(body, row->source);
+        buffer_append_char(body, '\n');
+    }
+}
+
+static const char *bulk_target(const struct standby *sb)
+{
+    if (!sb->opensearch && (sb->major < 6 || (sb->major == 6 && sb->minor < 5)))
+        return "/_bulk";
+    if (!sb->opensearch && (sb->major < 7 || (sb->major == 7 && sb->minor < 10)))
+        return "/_bulk?pipeline=_none";
+#ifdef PLANT_INDEX_NAME
+    return "/_bulk?pipeline=_none";
+#else
+    return "/_bulk?require_alias=true&pipeline=_none";
+#endif
+}
+
+/* Takes rows from the front of LANE into its call; what needs no asking is settled on the way. */
+static void fill_bulk(struct standby *sb, struct lane *lane)
+{
+    struct item **tail = &lane->flying;
+    size_t rows = 0, most = lane->alone ? 1 : sb->conf->bulk_records;
+    enum status status = store_begin(sb->store);
+    es_call_set(&lane->call, "POST", "%s", bulk_target(sb));
+    lane->call.content_type = "application/x-ndjson";
+    lane->flying = NULL;
+    while (status == STATUS_OK && lane->first != NULL && rows < most) {
+        size_t next = lane->first->row.source.size;
+        if (rows != 0 && lane->call.body.size + next > sb->bulk_bytes_now)
+            break;
+        struct item *item = lane_take(lane);
+        if (settle_at_home(sb, item, &status)) {
+            finish_item(sb, item);
+            continue;
+        }
+        append_item(sb, &lane->call.body, item);
+        *tail = item;
+        tail = &item->next;
+        rows++;
+    }
+    if (status != STATUS_OK) {
+        store_abort(sb->store);
+        (void)store_failed(sb, status);
+        return;
+    }
+    (void)commit_position(sb);
+}
+
+static void start_bulk(struct standby *sb, struct lane *lane)
+{
+    (void)FAILPOINT("R2");
+    fill_bulk(sb, lane);
+    if (lane->flying == NULL || sb->state == STANDBY_STOPPED)
+        return;
+    lane->busy = true;
+    sb->lanes_busy++;
+    sb->bulks_sent++;
+    lane->call.timeout_us = sb->conf->request_timeout;
+    lane->call.on_done = bulk_on_done;
+    lane->call.arg = lane;
+    (void)FAILPOINT("R3");
+    sb->world->call(sb, &lane->call);
+}
+
+/* ---- answers ---- */
+
+static void slow_down(struct standby *sb, struct lane *lane, const char *why)
+{
+    uint64_t now = sb->world->now_us(sb);
+    sb->retries++;
+    if (lane->backoff_us == 0 && sb->bulks_now > 1)
+        log_info(sb->name, "it asks us to slow down, or fails: %s", why);
+    lane->backoff_us = lane->backoff_us == 0 ? sb->conf->backoff_min : lane->backoff_us * 2;
+    if (lane->backoff_us > sb->conf->backoff_max)
+        lane->backoff_us = sb->conf->backoff_max;
+    /* Jitter from what is at hand: the lanes must not come back together. */
+    uint64_t jitter =
+        hash64(&now, sizeof now, (uint64_t)(lane - sb->lanes)) % (lane->backoff_us / 2 + 1);
+    lane->retry_us = now + lane->backoff_us / 2 + jitter;
+    sb->bulk_bytes_now =
+        sb->bulk_bytes_now / 2 < BULK_BYTES_LEAST ? BULK_BYTES_LEAST : sb->bulk_bytes_now / 2;
+    sb->bulks_now = sb->bulks_now > 1 ? sb->bulks_now / 2 : 1;
+}
+
+static void speed_up(struct standby *sb, struct lane *lane)
+{
+    lane->backoff_us = 0;
+    lane->retry_us = 0;
+    lane->alone = false;
+    if (sb->bulk_bytes_now < sb->conf->bulk_bytes)
+        sb->bulk_bytes_now += sb->conf->bulk_bytes / 16;
+    if (sb->bulks_now < sb->conf->bulks_in_flight && sb->bulks_sent % 8 == 0)
+        sb->bulks_now++;
+}
+
+static enum status take_done(struct standby *sb, struct item *item,
+                             const struct outcome_item *answer)
+{
+    enum status status = STATUS_OK;
+    sb->rows_done++;
+    sb->stale += answer->status == 409;
+#ifndef PLANT_FORGET_DELETES
+    if (item->row.op == ROW_DELETE)
+        status = deletes_remember(sb, item->life->incarnation, item->document, item->version);
+#endif
+    if (status == STATUS_OK && item->from_waiting)
+        status = waiting_remove(sb, item);
+    return status;
+}
+
+static void note_blocked(struct standby *sb, struct life *life, struct span error)
+{
+    snprintf(sb->alarm, sizeof sb->alarm, "index %s takes no writes: %.*s",
+             life->name == NULL ? "?" : life->name, (int)(error.size > 300 ? 300 : error.size),
+             error.data == NULL ? "" : error.data);
+    if (!life->blocked)
+        log_error(sb->name, "%s; its rows wait and are tried again", sb->alarm);
+    life->blocked = true;
+    life->next_try_us = sb->world->now_us(sb) + BLOCKED_RETRY_US;
+}
+
+static enum status take_refused(struct standby *sb, struct item *item, struct span error)
+{
+    struct life *life = item->life;
+    enum status status = parked_add(sb, item, error);
+    sb->rows_refused++;
+    if (status == STATUS_OK && item->from_waiting)
+        status = waiting_remove(sb, item);
+    if (sb->conf->refused == REFUSED_STOP)
+        life->stopped = true;
+    log_error(sb->name, "index %s refuses a row for good, it is parked%s: %.*s (seq=%" PRIu64 ")",
+              life->name == NULL ? "?" : life->name,
+              life->stopped ? " and the index stops until `tandemctl parked retry` or `drop`" : "",
+              (int)(error.size > 300 ? 300 : error.size), error.data == NULL ? "" : error.data,
+              item->seq);
+    return status;
+}
+
+/* One item's verdict, within the transaction. True: it must be sent again. */
+static bool take_verdict(struct standby *sb, struct item *item, const struct outcome_item *answer,
+                         enum status *status)
+{
+    enum verdict verdict = verdict_item(answer);
+    switch (verdict) {
+    case VERDICT_DONE:
+        *status = take_done(sb, item, answer);
+        return false;
+    case VERDICT_RETRY:
+        return true;
+    case VERDICT_PARK:
+        *status = take_refused(sb, item, answer->error);
+        return false;
+    case VERDICT_BLOCKED:
+        note_blocked(sb, item->life, answer->error);
+        break;
+    case VERDICT_ALIAS:
+        sb->doc_next_us = 0; /* look at .tandem: another session? */
+        if (item->life->state == LIFE_READY)
+            life_set_state(sb, item->life, LIFE_HELD, "its alias is gone from the standby");
+        break;
+    case VERDICT_MAPPING:
+        break;
+    }
+    if (!item->from_waiting)
+        *status = waiting_add(sb, item);
+    return false;
+}
+
+/* The items of a 2xx answer; those to be sent again go back to the lane. */
+static void take_items(struct standby *sb, struct lane *lane)
+{
+    struct outcome_walk walk;
+    struct outcome_item answer;
+    struct item *again = NULL, **again_tail = &again;
+    enum status walked = outcome_walk_init(&walk, buffer_span(&lane->call.answer));
+    enum status status = store_begin(sb->store);
+    struct item *item = lane->flying;
+    lane->flying = NULL;
+    while (item != NULL && status == STATUS_OK) {
+        struct item *next = item->next;
+        item->next = NULL;
+        if (walked == STATUS_OK)
+            walked = outcome_next(&walk, &answer);
+        bool retry = walked != STATUS_OK || take_verdict(sb, item, &answer, &status);
+        if (retry) {
+            *again_tail = item;
+            again_tail = &item->next;
+        } else {
+            finish_item(sb, item);
+        }
+        item = next;
+    }
+    *again_tail = item;
+    bool any = again != NULL;
+    lane_put_back(lane, again);
+    if (status != STATUS_OK) {
+        store_abort(sb->store);
+        (void)store_failed(sb, status);
+        return;
+    }
+    (void)FAILPOINT("R5");
+    if (commit_position(sb)) {
+        if (any)
+            slow_down(sb, lane, "some rows of a bulk were not taken");
+        else
+            speed_up(sb, lane);
+    }
+}
+
+/* A single row that was refused without an item: it is what is wrong. */
+static void refuse_lone_row(struct standby *sb, struct lane *lane)
+{
+    struct item *item = lane->flying;
+    lane->flying = NULL;
+    enum status status = store_begin(sb->store);
+    if (status == STATUS_OK)
+        status = take_refused(sb, item, buffer_span(&lane->call.answer));
+    if (status != STATUS_OK) {
+        store_abort(sb->store);
+        (void)store_failed(sb, status);
+        return;
+    }
+    finish_item(sb, item);
+    (void)commit_position(sb);
+}
+
+static void bulk_refused(struct standby *sb, struct lane *lane)
+{
+    struct es_call *call = &lane->call;
+    enum verdict verdict =
+        call->status == STATUS_OK ? verdict_bulk(call->http_status) : VERDICT_RETRY;
+    char why[400];
+    snprintf(why, sizeof why, "%.380s",
+             call->status == STATUS_OK ? buffer_cstr(&call->answer) : call->why);
+    if (verdict == VERDICT_PARK && lane->flying->next == NULL) {
+        refuse_lone_row(sb, lane);
+        return;
+    }
+    if (verdict == VERDICT_BLOCKED)
+        snprintf(sb->alarm, sizeof sb->alarm, "bulks are refused: %d %.300s", call->http_status,
+                 why);
+    lane_put_back(lane, lane->flying);
+    lane->flying = NULL;
+    lane->alone = verdict == VERDICT_PARK;
+    if (verdict != VERDICT_PARK)
+        slow_down(sb, lane, why);
+}
+
+static void bulk_on_done(struct es_call *call)
+{
+    struct lane *lane = call->arg;
+    struct standby *sb = lane->sb;
+    (void)FAILPOINT("R4");
+    lane->busy = false;
+    sb->lanes_busy--;
+    if (sb->away != (call->status == STATUS_CLUSTER_AWAY))
+        sb->away_since_us = sb->world->now_us(sb);
+    sb->away = call->status == STATUS_CLUSTER_AWAY;
+    if (call->status == STATUS_OK && call->http_status >= 200 && call->http_status < 300) {
+        sb->alarm[0] = '\0';
+        take_items(sb, lane);
+    } else {
+        bulk_refused(sb, lane);
+    }
+    standby_on_records(sb); /* room in the window, and perhaps a metadata record that waited */
+}
+
+/* ---- reading ---- */
+
+static void take_hello(struct standby *sb, const struct hello *hello)
+{
+    for (size_t i = 0; i < hello->base_count && i < COUNT_OF(sb->bases); i++)
+        sb->bases[i] = hello->bases[i];
+    sb->base_count = hello->base_count;
+    if (sb->cluster_uuid != NULL && span_equal(hello->cluster_uuid, span_cstr(sb->cluster_uuid))) {
+        standby_stop(sb, STATUS_IDENTITY, "the standby's address leads to the primary itself");
+    } else if (sb->system_id == NULL) {
+        sb->system_id = span_dup(hello->system_id);
+    } else if (!span_equal(hello->system_id, span_cstr(sb->system_id))) {
+        standby_stop(sb, STATUS_IDENTITY,
+                     "the journal is of system %.*s, this standby belongs to %s",
+                     (int)hello->system_id.size, hello->system_id.data, sb->system_id);
+    }
+}
+
+static bool timeline_is_known(const struct standby *sb, uint64_t timeline)
+{
+    for (size_t i = 0; i < sb->base_count; i++)
+        if (sb->bases[i].timeline == timeline)
+            return true;
+    return timeline == 1; /* base[1] = 0 */
+}
+
+static void take_record(struct standby *sb, struct block *block, const struct record *record,
+                        struct span bytes)
+{
+    seq_opened(sb, record->header.seq);
+    sb->last_read_time_us = record->header.time_us;
+    switch (record->header.kind) {
+    case RECORD_ROW:
+        if (!timeline_is_known(sb, record->header.timeline))
+            standby_stop(sb, STATUS_JOURNAL_BROKEN, "timeline %" PRIu64 " has no base",
+                         record->header.timeline);
+        else
+            replay_enqueue(sb, item_new(sb, block, record));
+        return;
+    case RECORD_METADATA:
+        if (record->metadata.high_term > sb->high_term)
+            sb->high_term = record->metadata.high_term;
+        metadata_apply(sb, record, bytes);
+        return;
+    case RECORD_MARK:
+        deletes_on_mark(sb, record->mark.number, record->header.seq);
+        break;
+    case RECORD_HELLO:
+        take_hello(sb, &record->hello);
+        break;
+    case RECORD_ANSWERED: /* the audit's */
+    case RECORD_FENCE:
+    case RECORD_ROLE:
+        break;
+    }
+    replay_mark_done(sb, record->header.seq);
+}
+
+/* Takes the records of BLOCK until one must be applied first; the rest is read again. */
+static void take_block(struct standby *sb, struct block *block)
+{
+    struct span rest = buffer_span(&block->bytes);
+    while (rest.size != 0 && !sb->applying && sb->state != STANDBY_STOPPED) {
+        struct record record;
+        size_t used;
+        enum status status =
+            FAILPOINT("R1") ? STATUS_RECORD_TORN : record_decode(rest, &record, &used);
+        if (status != STATUS_OK) {
+            standby_stop(sb, status, "the journal cannot be read at seq %" PRIu64 ": %s",
+                         sb->next_seq, status_text(status));
+            return;
+        }
+        if (record.header.seq != sb->next_seq) {
+            standby_stop(sb, STATUS_JOURNAL_BROKEN,
+                         "the journal jumps from seq %" PRIu64 " to %" PRIu64, sb->next_seq,
+                         record.header.seq);
+            return;
+        }
+        take_record(sb, block, &record, span_of(rest.data, used));
+        rest = span_of(rest.data + used, rest.size - used);
+    }
+}
+
+/* Reads one stretch. False: there is nothing more, or no room. */
+static bool read_more(struct standby *sb)
+{
+    size_t count = 0;
+    if (sb->applying || sb->window_bytes >= sb->conf->window_bytes || sb->state == STANDBY_STOPPED)
+        return false;
+    struct block *block = bytes_zalloc(sizeof *block);
+    block->references = 1;
+    (void)FAILPOINT("R0");
+    enum status status =
+        sb->world->read(sb, sb->next_seq, READ_RECORDS, READ_BYTES, &block->bytes, &count);
+    if (status == STATUS_NOT_FOUND)
+        standby_stop(sb, STATUS_JOURNAL_MISSING,
+                     "the journal no longer has seq %" PRIu64
+                     ": this standby was dropped by the retention, or its "
+                     "position is of another journal; it must be seeded again",
+                     sb->next_seq);
+    else if (status != STATUS_OK)
+        standby_stop(sb, status, "the journal cannot be read at seq %" PRIu64, sb->next_seq);
+    else if (count != 0)
+        take_block(sb, block);
+    block_put(block);
+    return count != 0;
+}
+
+/* ---- turns ---- */
+
+static void start_bulks(struct standby *sb, uint64_t now_us)
+{
+    for (size_t i = 0; i < sb->lane_count && sb->lanes_busy < sb->bulks_now; i++) {
+        struct lane *lane = &sb->lanes[(sb->bulks_sent + i) % sb->lane_count];
+        if (!lane->busy && lane->first != NULL && now_us >= lane->retry_us &&
+            sb->state != STANDBY_STOPPED)
+            start_bulk(sb, lane);
+    }
+}
+
+void replay_tick(struct standby *sb, uint64_t now_us)
+{
+    while (read_more(sb))
+        ;
+    start_bulks(sb, now_us);
+    if (sb->state == STANDBY_STOPPED || sb->first_open - 1 == sb->checkpoint)
+        return;
+    /* Records that are no rows moved the position: store it before it gets old. */
+    if (sb->lanes_busy == 0 && store_begin(sb->store) == STATUS_OK)
+        (void)commit_position(sb);
+}
+
+bool replay_is_drained(const struct standby *sb)
+{
+    if (sb->lanes_busy != 0)
+        return false;
+    for (size_t i = 0; i < sb->lane_count; i++)
+        if (sb->lanes[i].first != NULL)
+            return false;
+    return true;
+}
+
+void replay_start(struct standby *sb, uint64_t next_seq)
+{
+    sb->next_seq = sb->first_open = next_seq;
+    sb->checkpoint = next_seq - 1;
+    done_grow(sb, 1);
+    sb->lane_count = sb->conf->lanes;
+    sb->lanes = bytes_zalloc(sb->lane_count * sizeof *sb->lanes);
+    for (size_t i = 0; i < sb->lane_count; i++) {
+        sb->lanes[i].sb = sb;
+        sb->lanes[i].last = &sb->lanes[i].first;
+        es_call_init(&sb->lanes[i].call);
+    }
+    sb->bulk_bytes_now = sb->conf->bulk_bytes;
+    sb->bulks_now = sb->conf->bulks_in_flight;
+}
+
+static void free_items(struct standby *sb, struct item *item)
+{
+    while (item != NULL) {
+        struct item *next = item->next;
+        item_free(sb, item);
+        item = next;
+    }
+}
+
+void replay_free(struct standby *sb)
+{
+    for (size_t i = 0; i < sb->lane_count; i++) {
+        es_call_fini(&sb->lanes[i].call);
+        free_items(sb, sb->lanes[i].first);
+        free_items(sb, sb->lanes[i].flying);
+    }
+    free(sb->lanes);
+    free(sb->done);
+}

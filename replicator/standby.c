@@ -1,0 +1,277 @@
+/* standby.c - one standby: its life cycle, its turns, its lag.
+ *
+ *     STARTING -> RUNNING -> RELEASING -> RELEASED
+ *          \         \           \-> STOPPED
+ *
+ * STOPPED is for what only a person can decide; the process ends then, and its message says what to
+ * do.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "replicator/standby.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "conf/settings.h"
+
+#define RATE_INTERVAL_US (2 * UINT64_C(1000000))
+
+/* clang-format off */
+static const struct {
+    const char *name;
+    unsigned next; /* the states that may follow, as bits */
+} standby_states[] = {
+    [STANDBY_STARTING]  = {"starting",  BIT(STANDBY_RUNNING) | BIT(STANDBY_STOPPED)},
+    [STANDBY_RUNNING]   = {"running",   BIT(STANDBY_RELEASING) | BIT(STANDBY_STOPPED)},
+    [STANDBY_RELEASING] = {"releasing", BIT(STANDBY_RELEASED) | BIT(STANDBY_STOPPED)},
+    [STANDBY_RELEASED]  = {"released",  0},
+    [STANDBY_STOPPED]   = {"blocked",   0},
+};
+
+static const struct {
+    const char *name;
+    unsigned next;
+} life_states[] = {
+    [LIFE_UNKNOWN]  = {"unknown",  BIT(LIFE_CREATING) | BIT(LIFE_HELD) | BIT(LIFE_GONE) | BIT(LIFE_READY)},
+    [LIFE_CREATING] = {"creating", BIT(LIFE_CREATING) | BIT(LIFE_READY) | BIT(LIFE_HELD) | BIT(LIFE_GONE)},
+    [LIFE_READY]    = {"ready",    BIT(LIFE_READY) | BIT(LIFE_CREATING) | BIT(LIFE_HELD) | BIT(LIFE_GONE)},
+    [LIFE_HELD]     = {"held",     BIT(LIFE_CREATING) | BIT(LIFE_READY) | BIT(LIFE_HELD) | BIT(LIFE_GONE)},
+    [LIFE_GONE]     = {"gone",     BIT(LIFE_GONE)},
+};
+/* clang-format on */
+
+void standby_set_state(struct standby *sb, enum standby_state next)
+{
+    CHECK(standby_states[sb->state].next & BIT(next));
+    log_info(sb->name, "%s -> %s", standby_states[sb->state].name, standby_states[next].name);
+    sb->state = next;
+}
+
+void standby_stop(struct standby *sb, enum status status, const char *format, ...)
+{
+    va_list args;
+    if (sb->state == STANDBY_STOPPED)
+        return;
+    va_start(args, format);
+    vsnprintf(sb->why, sizeof sb->why, format, args);
+    va_end(args);
+    log_error(sb->name, "stopping: %s (%s)", sb->why, status_text(status));
+    standby_set_state(sb, STANDBY_STOPPED);
+}
+
+const char *life_state_name(enum life_state state)
+{
+    return life_states[state].name;
+}
+
+void life_set_state(struct standby *sb, struct life *life, enum life_state next, const char *why)
+{
+    CHECK(life_states[life->state].next & BIT(next));
+    if (life->state != next)
+        log_info(sb->name, "index %s: %s -> %s%s%s", life->name == NULL ? "?" : life->name,
+                 life_states[life->state].name, life_states[next].name, why == NULL ? "" : ": ",
+                 why == NULL ? "" : why);
+    life->state = next;
+    char *copy = why == NULL ? NULL : bytes_strdup(why);
+    free(life->why);
+    life->why = copy;
+}
+
+struct life *life_find(struct standby *sb, uint32_t incarnation)
+{
+    struct life *life;
+    HASH_FIND(hh, sb->lives, &incarnation, sizeof incarnation, life);
+    return life;
+}
+
+struct life *life_get(struct standby *sb, uint32_t incarnation)
+{
+    struct life *life = life_find(sb, incarnation);
+    if (life == NULL) {
+        life = bytes_zalloc(sizeof *life);
+        life->incarnation = incarnation;
+        HASH_ADD(hh, sb->lives, incarnation, sizeof life->incarnation, life);
+    }
+    return life;
+}
+
+int64_t standby_version(struct standby *sb, uint64_t timeline, uint64_t term, int64_t seq_no)
+{
+    uint64_t base = 0;
+    for (size_t i = 0; i < sb->base_count; i++)
+        if (sb->bases[i].timeline == timeline)
+            base = sb->bases[i].base;
+    if (term > sb->high_term)
+        sb->high_term = term;
+    return record_version(base, term, seq_no);
+}
+
+const char *standby_state_name(const struct standby *sb)
+{
+    if (sb->state == STANDBY_RUNNING) {
+        if (sb->paused)
+            return "paused";
+        if (sb->away)
+            return "away";
+        for (const struct life *life = sb->lives; life != NULL; life = life->hh.next)
+            if (life->stopped || life->state == LIFE_HELD)
+                return "blocked";
+        bool behind = standby_lag_records(sb) > sb->conf->lag_max_records ||
+                      standby_lag_us(sb) > sb->conf->lag_max;
+        return behind ? "catching_up" : "in_sync";
+    }
+    return standby_states[sb->state].name;
+}
+
+uint64_t standby_lag_records(const struct standby *sb)
+{
+    struct journal_info info;
+    sb->world->journal_info((struct standby *)(uintptr_t)sb, &info);
+    uint64_t waiting = 0;
+    for (const struct life *life = sb->lives; life != NULL; life = life->hh.next)
+        waiting += life->waiting;
+    uint64_t position = sb->state == STANDBY_STARTING ? sb->checkpoint + 1 : sb->first_open;
+    return (info.last_seq + 1 > position ? info.last_seq + 1 - position : 0) + waiting;
+}
+
+/* The age of the oldest row that is not through; an estimate from what was read last. */
+uint64_t standby_lag_us(const struct standby *sb)
+{
+    uint64_t wall = sb->world->wall_us((struct standby *)(uintptr_t)sb), oldest = UINT64_MAX;
+    if (standby_lag_records(sb) == 0)
+        return 0;
+    for (size_t i = 0; i < sb->lane_count; i++) {
+        const struct item *heads[2] = {sb->lanes[i].first, sb->lanes[i].flying};
+        for (size_t h = 0; h < 2; h++)
+            if (heads[h] != NULL && heads[h]->time_us < oldest)
+                oldest = heads[h]->time_us;
+    }
+    if (oldest == UINT64_MAX)
+        oldest = sb->last_read_time_us != 0 ? sb->last_read_time_us : wall;
+    return wall > oldest ? wall - oldest : 0;
+}
+
+void standby_pause(struct standby *sb, bool paused)
+{
+    if (paused != sb->paused)
+        log_info(sb->name, paused ? "paused by an operator" : "resumed by an operator");
+    sb->paused = paused;
+}
+
+/* ---- turns ---- */
+
+static void update_rate(struct standby *sb, uint64_t now_us)
+{
+    if (now_us - sb->rate_mark_us < RATE_INTERVAL_US)
+        return;
+    if (sb->rate_mark_us != 0)
+        sb->rate =
+            (double)(sb->rows_done - sb->rate_rows) * 1e6 / (double)(now_us - sb->rate_mark_us);
+    sb->rate_mark_us = now_us;
+    sb->rate_rows = sb->rows_done;
+}
+
+/* Definitions of a journal whose beginning is gone come before its records. */
+static bool bootstrap(struct standby *sb)
+{
+    if (sb->bootstrap_at >= sb->bootstrap.size)
+        return false;
+    struct span rest =
+        span_of(sb->bootstrap.data + sb->bootstrap_at, sb->bootstrap.size - sb->bootstrap_at);
+    struct record record;
+    size_t used;
+    if (sb->applying)
+        return true;
+    if (record_decode(rest, &record, &used) != STATUS_OK) {
+        standby_stop(sb, STATUS_RECORD_TORN, "a definition in the journal is damaged");
+        return true;
+    }
+    sb->bootstrap_at += used;
+    if (!record.metadata.gone)
+        metadata_apply_bytes(sb, span_of(rest.data, used));
+    return true;
+}
+
+static void run(struct standby *sb, uint64_t now_us)
+{
+    metadata_tick(sb, now_us);
+    if (!bootstrap(sb) && !sb->paused) {
+        waiting_tick(sb, now_us);
+        replay_tick(sb, now_us);
+    }
+    if (sb->state == STANDBY_STOPPED)
+        return;
+    deletes_tick(sb, now_us);
+    takeover_tick_document(sb, now_us);
+    update_rate(sb, now_us);
+    if (sb->state == STANDBY_RELEASING)
+        release_tick(sb, now_us);
+}
+
+uint64_t standby_tick(struct standby *sb)
+{
+    uint64_t now = sb->world->now_us(sb);
+    switch (sb->state) {
+    case STANDBY_STARTING:
+        if (sb->takeover.on_end == NULL)
+            takeover_begin(sb);
+        script_tick(&sb->takeover, now);
+        break;
+    case STANDBY_RUNNING:
+    case STANDBY_RELEASING:
+        run(sb, now);
+        break;
+    case STANDBY_RELEASED:
+    case STANDBY_STOPPED:
+        break;
+    }
+    return now + 50000;
+}
+
+void standby_on_records(struct standby *sb)
+{
+    if (sb->state == STANDBY_RUNNING || sb->state == STANDBY_RELEASING)
+        standby_tick(sb);
+}
+
+/* ---- birth and end ---- */
+
+struct standby *standby_new(const struct settings *settings, const struct standby_settings *conf,
+                            struct store *store, const struct standby_world *world, void *world_arg)
+{
+    struct standby *sb = bytes_zalloc(sizeof *sb);
+    sb->settings = settings;
+    sb->conf = conf;
+    sb->store = store;
+    sb->world = world;
+    sb->world_arg = world_arg;
+    snprintf(sb->name, sizeof sb->name, "standby %.50s", conf->name);
+    sb->begun_us = world->now_us(sb);
+    enum status status = standby_load(sb);
+    if (status != STATUS_OK)
+        standby_stop(sb, status, "the replicator's own tables in %s cannot be read", conf->folder);
+    return sb;
+}
+
+void standby_free(struct standby *sb)
+{
+    if (sb == NULL)
+        return;
+    replay_free(sb);
+    script_fini(&sb->script);
+    script_fini(&sb->takeover);
+    script_fini(&sb->doc_script);
+    while (sb->lives != NULL)
+        life_free(sb, sb->lives);
+    buffer_fini(&sb->pending_bytes);
+    buffer_fini(&sb->bootstrap);
+    free(sb->pending);
+    free(sb->cluster_uuid);
+    free(sb->system_id);
+    free(sb->release_report);
+    free(sb);
+}

@@ -1,0 +1,341 @@
+/* standby.h - one standby cluster and everything its replicator knows of it.
+ *
+ * The machine without I/O: records come in through the source, calls to the standby go out through
+ * the world, and both can be the simulation's. The parts: replay.c (rows), metadata.c
+ * (definitions), deletes.c, waiting.c (rows that wait or are parked), takeover.c, release.c, and
+ * standby.c, which is the life cycle.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef TANDEM_REPLICATOR_STANDBY_H
+#define TANDEM_REPLICATOR_STANDBY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <uthash.h>
+
+#include "base/bytes.h"
+#include "es/es_client.h"
+#include "journal/journal.h"
+#include "journal/store.h"
+#include "replicator/script.h"
+
+struct standby;
+struct standby_settings;
+struct settings;
+
+enum standby_state {
+    STANDBY_STARTING,  /* taking the standby over */
+    STANDBY_RUNNING,   /* replaying */
+    STANDBY_RELEASING, /* draining, then giving it back as an ordinary cluster */
+    STANDBY_RELEASED,  /* it is an ordinary cluster; nothing more is written */
+    STANDBY_STOPPED,   /* something only a person can decide; see `why` */
+};
+
+/* What the replicator asks of the world. */
+struct standby_world {
+    uint64_t (*now_us)(struct standby *sb);
+    uint64_t (*wall_us)(struct standby *sb);
+    /* A call to the standby; never calls back before it returns. */
+    void (*call)(struct standby *sb, struct es_call *call);
+    /* Records from FROM on, as journal_read(). */
+    enum status (*read)(struct standby *sb, uint64_t from, size_t max_records, size_t max_bytes,
+                        struct buffer *out, size_t *count);
+    void (*journal_info)(struct standby *sb, struct journal_info *info);
+    /* The present definitions of the journal, as journal_scan(JOURNAL_DEFINITIONS). */
+    enum status (*definitions)(struct standby *sb, journal_each_fn each, void *arg);
+    /* Asks the proxy for a mark; ends in standby_on_mark_number(). Nothing happens while the proxy
+     * is away. */
+    void (*ask_mark)(struct standby *sb);
+    /* Everything up to SEQ is on the standby: the proxy's retention may go on. */
+    void (*report)(struct standby *sb, uint64_t seq);
+};
+
+enum life_state {
+    LIFE_UNKNOWN,  /* rows came, its definition has not */
+    LIFE_CREATING, /* being made on the standby */
+    LIFE_READY,    /* its alias takes rows */
+    LIFE_HELD,     /* something is in the way; `why` says what; its rows wait */
+    LIFE_GONE,     /* it was deleted; its rows are dropped */
+};
+
+/* One life of one index, and what the standby has of it. */
+struct life {
+    uint32_t incarnation; /* the journal's short number */
+    char *key;            /* uuid of the primary's index, or uuid/history uuid */
+    char *name;
+    char hex[17];          /* names it on the standby */
+    enum life_state state; /* moved by life_set_state() only */
+    char *why;             /* of LIFE_HELD */
+    char *applied;         /* the definition that the standby has, JSON; NULL when none */
+    char *wanted;          /* the newest definition read */
+    char *standby_uuid;    /* of the index there; NULL before it is made */
+    char *standby_history;
+    uint64_t stamp;     /* state version of `wanted` */
+    uint64_t since_seq; /* of the record that defined it first */
+    bool filling;       /* it has content that no row brings */
+    bool stopped;       /* a row was refused, and the policy is to stop */
+    bool blocked;       /* writes are refused by a block, a closed index, or for our rights */
+    size_t outstanding; /* rows in lanes or in flight */
+    uint64_t waiting;   /* rows in the side table */
+    struct waiting_key *waiting_keys; /* their documents */
+    bool feeding;                     /* waiting rows are being tried again */
+    uint64_t fed_up_to;               /* seq up to which they are in the lanes */
+    uint64_t next_try_us;             /* of the waiting rows */
+    uint64_t try_delay_us;
+    UT_hash_handle hh;
+};
+
+/* Bytes of several records, shared by their rows. */
+struct block {
+    size_t references;
+    struct buffer bytes;
+};
+
+/* One row on its way. */
+struct item {
+    struct item *next;
+    struct block *block;
+    struct row row; /* into block */
+    uint64_t seq;
+    uint64_t time_us; /* of its commit */
+    uint64_t timeline;
+    uint64_t document; /* hash of (incarnation, shard, id) */
+    int64_t version;
+    struct life *life;
+    bool from_waiting;
+};
+
+struct lane {
+    struct standby *sb;
+    struct item *first, **last; /* in order of seq, but for those that came back */
+    size_t count, bytes;
+    struct item *flying; /* in the bulk under way, in its order */
+    struct es_call call;
+    bool busy;
+    uint64_t retry_us; /* not before; 0: at once */
+    uint64_t backoff_us;
+    bool alone; /* one row a bulk: a whole bulk was refused */
+};
+
+struct standby {
+    const struct settings *settings;
+    const struct standby_settings *conf;
+    const struct standby_world *world;
+    void *world_arg;
+    struct store *store;
+    char name[64]; /* "standby b", for the log */
+
+    enum standby_state state; /* moved by standby_set_state() only */
+    bool paused;
+    char why[512];   /* of STOPPED, or what is wrong now */
+    char alarm[512]; /* blocks and rights: retried, but somebody must act */
+    bool away;       /* the last call did not reach it */
+    uint64_t away_since_us;
+    uint64_t begun_us;
+
+    /* the engine there */
+    bool opensearch;
+    int major, minor;
+    char *cluster_uuid;
+
+    /* .tandem */
+    uint64_t life, session;
+    int64_t doc_seq_no;
+    uint64_t doc_term;
+    uint64_t stored_checkpoint; /* what .tandem says */
+    bool doc_busy;
+    struct script doc_script;
+    uint64_t doc_next_us;
+    char *system_id; /* of the journal; NULL before HELLO was read and .tandem had none */
+    char journal_text[33];
+    uint64_t rewind_to; /* while taking over: seq to begin at, at the latest */
+    struct script takeover;
+    struct buffer
+        bootstrap; /* definition records of a journal whose beginning is gone; applied first */
+    size_t bootstrap_at;
+
+    /* bases of the timelines seen */
+    struct base bases[16];
+    size_t base_count;
+
+    /* replay */
+    uint64_t next_seq;   /* to be read */
+    uint64_t first_open; /* lowest seq that is not done; next_seq when none */
+    uint8_t *done;       /* ring over first_open .. next_seq: 1 = done */
+    uint64_t done_size;
+    uint64_t checkpoint;   /* durable in the store: everything up to it is done or waits in the side
+                              table */
+    uint64_t window_bytes; /* held by items */
+    struct lane *lanes;
+    size_t lane_count, lanes_busy;
+    size_t bulk_bytes_now, bulks_now; /* AIMD */
+    uint64_t last_read_time_us, oldest_open_time_us;
+    uint64_t rows_done, rows_refused, bulks_sent, retries, stale;
+    uint64_t rate_mark_us, rate_rows;
+    double rate;
+
+    /* metadata */
+    struct life *lives;
+    struct script script;   /* of the metadata record being applied */
+    bool applying;          /* reading is paused for it */
+    struct record *pending; /* the record being applied; spans into pending_bytes */
+    struct buffer pending_bytes;
+    uint64_t pending_seq;
+    bool objects_refused; /* some object waits for another one */
+    uint64_t objects_next_us;
+    uint64_t held_next_us;
+
+    /* deletes */
+    uint64_t epoch;
+    uint64_t mark_asked_epoch; /* epochs up to it are behind the mark asked for; 0: none asked */
+    uint64_t mark_number, mark_seq; /* of that mark; 0: not known yet */
+    uint64_t mark_next_us;
+    uint64_t marks[2]; /* seqs of the last two marks that the checkpoint passed */
+    uint64_t high_term;
+
+    /* release */
+    uint64_t release_to; /* seq to drain to */
+    bool release_gates_open, release_undoing;
+    char *release_report;
+};
+
+/* ---- standby.c ---- */
+/* A standby that starts to be taken over with the first tick. STORE, SETTINGS and WORLD are
+ * borrowed. */
+struct standby *standby_new(const struct settings *settings, const struct standby_settings *conf,
+                            struct store *store, const struct standby_world *world,
+                            void *world_arg);
+void standby_free(struct standby *sb);
+/* To be called often; returns when to call next at the latest (now_us). */
+uint64_t standby_tick(struct standby *sb);
+/* There are new records. */
+void standby_on_records(struct standby *sb);
+void standby_on_mark_number(struct standby *sb, uint64_t number);
+void standby_pause(struct standby *sb, bool paused);
+void standby_set_state(struct standby *sb, enum standby_state next);
+void standby_stop(struct standby *sb, enum status status, const char *format, ...)
+    PRINTF_LIKE(3, 4);
+const char *standby_state_name(const struct standby *sb);
+uint64_t standby_lag_records(const struct standby *sb);
+uint64_t standby_lag_us(const struct standby *sb);
+void life_set_state(struct standby *sb, struct life *life, enum life_state next, const char *why);
+const char *life_state_name(enum life_state state);
+struct life *life_find(struct standby *sb, uint32_t incarnation);
+struct life *life_get(struct standby *sb, uint32_t incarnation);
+void life_free(struct standby *sb, struct life *life);
+/* The alias through which rows of LIFE are written in this session. */
+void life_alias(const struct standby *sb, const struct life *life, struct buffer *out);
+/* V of a row of TIMELINE. */
+int64_t standby_version(struct standby *sb, uint64_t timeline, uint64_t term, int64_t seq_no);
+
+/* ---- takeover.c ---- */
+void takeover_begin(struct standby *sb);
+/* Stores where we are in .tandem, when it is due. */
+void takeover_tick_document(struct standby *sb, uint64_t now_us);
+/* The `.tandem` document as JSON, appended. STATE is "standby" or "released". */
+void takeover_document(struct standby *sb, const char *state, struct buffer *out);
+/* The alias that marks an index of the standby as ours, in every session. */
+void life_marker(const struct life *life, char *out, size_t size);
+/* What the store remembers: position, lives, epoch. */
+MUST_USE enum status standby_load(struct standby *sb);
+
+/* ---- replay.c ---- */
+void replay_start(struct standby *sb, uint64_t next_seq);
+void replay_tick(struct standby *sb, uint64_t now_us);
+void replay_mark_done(struct standby *sb, uint64_t seq);
+/* Puts ITEM into its lane, behind the others. */
+void replay_enqueue(struct standby *sb, struct item *item);
+struct item *item_new(struct standby *sb, struct block *block, const struct record *record);
+void item_free(struct standby *sb, struct item *item);
+void block_put(struct block *block);
+uint64_t document_hash(uint32_t incarnation, uint32_t shard, struct span id);
+/* True when nothing is in the lanes or in flight. */
+bool replay_is_drained(const struct standby *sb);
+/* Writes position and counters into the store's open transaction. */
+MUST_USE enum status replay_store_position(struct standby *sb);
+void replay_free(struct standby *sb);
+/* The lowest position from which everything can be had again: what .tandem may say. */
+uint64_t replay_safe_checkpoint(struct standby *sb);
+
+/* ---- metadata.c ---- */
+/* Begins to apply RECORD; reading is paused until it is done. */
+void metadata_apply(struct standby *sb, const struct record *record, struct span bytes);
+/* Begins to apply the record in BYTES, which stands at no seq of its own: a definition told apart
+ * from its place. */
+void metadata_apply_bytes(struct standby *sb, struct span bytes);
+/* Goes on when the rows in the way are through; tries again what was refused. */
+void metadata_tick(struct standby *sb, uint64_t now_us);
+void metadata_on_script_end(struct script *script);
+/* Writes LIFE into the store's open transaction. */
+MUST_USE enum status life_store(struct standby *sb, const struct life *life);
+/* LIFE as JSON, appended: the `.tandem` document of a life. */
+void life_document(const struct life *life, struct buffer *out);
+/* Takes a stored life in. */
+bool life_load(struct standby *sb, struct span json);
+
+/* ---- settings_copy.c ---- */
+/* The body of the create call for a definition: settings without what is the site's own, mappings,
+ * aliases, and a first alias that says whose it is. Caller frees. NULL: the definition is no JSON.
+ */
+char *definition_create_body(struct standby *sb, const struct life *life);
+/* Settings that differ between two definitions, as the body of a settings call; NULL when none.
+ * BEFORE may be NULL. */
+char *definition_settings_change(struct standby *sb, const char *before, const char *after);
+/* The `_aliases` call that turns BEFORE's aliases into AFTER's; NULL when none. */
+char *definition_alias_change(const char *index, const char *before, const char *after);
+/* AFTER's mappings when they differ from BEFORE's, else NULL. *TYPE: the mapping type of old
+ * engines, or "". */
+char *definition_mapping_change(const char *before, const char *after, char *type,
+                                size_t type_size);
+bool definition_is_closed(const char *definition);
+bool definition_is_filling(const char *definition);
+/* The uuid of the index that DEFINITION was resized from, "" when none. */
+void definition_resized_from(const char *definition, char *uuid, size_t size);
+/* The value of total_fields.limit, final_pipeline and gc_deletes on the primary, as a settings body
+ * for release. Caller frees. */
+char *definition_release_settings(const char *definition);
+long definition_total_fields(const char *definition);
+
+/* ---- deletes.c ---- */
+/* Remembers in the store's open transaction that DOCUMENT of INCARNATION was deleted at VERSION. */
+MUST_USE enum status deletes_remember(struct standby *sb, uint32_t incarnation, uint64_t document,
+                                      int64_t version);
+/* True when a row of VERSION is older than a remembered delete. */
+bool deletes_covers(struct standby *sb, uint32_t incarnation, uint64_t document, int64_t version);
+void deletes_on_mark(struct standby *sb, uint64_t number, uint64_t seq);
+void deletes_tick(struct standby *sb, uint64_t now_us);
+
+/* ---- waiting.c ---- */
+/* Moves ITEM to the side table, in the store's open transaction. */
+MUST_USE enum status waiting_add(struct standby *sb, struct item *item);
+/* True when an earlier row of ITEM's document waits. */
+bool waiting_has(const struct life *life, const struct item *item);
+/* ITEM, which came from the side table, is through. */
+MUST_USE enum status waiting_remove(struct standby *sb, const struct item *item);
+/* The rows of LIFE that wait may be tried again now. */
+void waiting_feed(struct standby *sb, struct life *life);
+void waiting_tick(struct standby *sb, uint64_t now_us);
+/* Drops all that waits of LIFE. */
+MUST_USE enum status waiting_drop(struct standby *sb, struct life *life);
+/* Lowest seq that waits; UINT64_MAX when none. */
+uint64_t waiting_lowest(struct standby *sb);
+MUST_USE enum status waiting_load(struct standby *sb);
+/* Parks ITEM with REASON (the standby's error), in the store's open transaction. */
+MUST_USE enum status parked_add(struct standby *sb, const struct item *item, struct span reason);
+/* JSON array of what is parked, appended. */
+void parked_list(struct standby *sb, struct buffer *out);
+/* Tries SEQ (0: all) again, or drops it. How many; -1: the store failed. */
+int parked_retry(struct standby *sb, uint64_t seq);
+int parked_drop(struct standby *sb, uint64_t seq);
+uint64_t parked_count(struct standby *sb);
+/* Rows parked of LIFE are tried again: its mapping changed. */
+void parked_retry_life(struct standby *sb, struct life *life);
+
+/* ---- release.c ---- */
+/* Drains, then undoes all that replication set. False: WHY says what is in the way. */
+bool release_begin(struct standby *sb, char *why, size_t why_size);
+void release_tick(struct standby *sb, uint64_t now_us);
+
+#endif

@@ -1,0 +1,554 @@
+/* takeover.c - taking a standby over: identity, session, aliases, position; and what `.tandem` says
+ * afterwards.
+ *
+ *  1. which engine, which cluster: the cluster_uuid is pinned in the store
+ *  2. .tandem/standby: whose standby it is, how far it is; another system's is refused
+ *  3. the session is raised by compare-and-set: whoever loses stops
+ *  4. what would decide by itself is shadowed or stopped (templates, lifecycle engines)
+ *  5. the indices there are compared with the registry: what vanished or was restored is noticed
+ *  6. in one call the former sessions' aliases go and ours come: late bulks of others find no alias
+ *  7. the position: the lower of what the store and .tandem say; further back when the standby
+ * itself went back
+ *
+ * The layout of .tandem is described in docs/dot-tandem.md.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "conf/settings.h"
+#include "replicator/standby.h"
+
+#define DOCUMENT_INTERVAL_US UINT64_C(1000000)
+#define SHADOW_PRIORITY "4611686018427387903"
+
+static bool engine_at_least(const struct standby *sb, int major, int minor)
+{
+    return sb->opensearch || sb->major > major || (sb->major == major && sb->minor >= minor);
+}
+
+void life_marker(const struct life *life, char *out, size_t size)
+{
+    snprintf(out, size, ".tandem.%s", life->hex);
+}
+
+void life_alias(const struct standby *sb, const struct life *life, struct buffer *out)
+{
+    buffer_appendf(out, ".tandem-%s-%" PRIu64, life->hex, sb->session);
+    (void)buffer_cstr(out);
+}
+
+/* ---- the store ---- */
+
+static bool load_stored_life(void *arg, struct span key, struct span value)
+{
+    (void)key;
+    return life_load(arg, value);
+}
+
+static uint64_t stored_number(struct standby *sb, const char *name)
+{
+    struct buffer value = {0};
+    uint64_t number = 0;
+    if (store_get(sb->store, STORE_STATE, span_cstr(name), &value) == STATUS_OK && value.size == 8)
+        number = get_u64le(value.data);
+    buffer_fini(&value);
+    return number;
+}
+
+static char *stored_text(struct standby *sb, const char *name)
+{
+    struct buffer value = {0};
+    char *text = NULL;
+    if (store_get(sb->store, STORE_STATE, span_cstr(name), &value) == STATUS_OK)
+        text = span_dup(buffer_span(&value));
+    buffer_fini(&value);
+    return text;
+}
+
+enum status standby_load(struct standby *sb)
+{
+    enum status status = store_scan(sb->store, STORE_LIVES, SPAN_NONE, load_stored_life, sb);
+    if (status == STATUS_OK)
+        status = waiting_load(sb);
+    sb->checkpoint = stored_number(sb, "checkpoint");
+    sb->epoch = stored_number(sb, "epoch") + 1;
+    sb->cluster_uuid = stored_text(sb, "cluster_uuid");
+    sb->system_id = stored_text(sb, "system_id");
+    return status;
+}
+
+static enum status put_text(struct standby *sb, const char *name, const char *text)
+{
+    return text == NULL ? STATUS_OK
+                        : store_put(sb->store, STORE_STATE, span_cstr(name), span_cstr(text));
+}
+
+static enum status put_number(struct standby *sb, const char *name, uint64_t value)
+{
+    char bytes[8];
+    put_u64le(bytes, value);
+    return store_put(sb->store, STORE_STATE, span_cstr(name), span_of(bytes, sizeof bytes));
+}
+
+static bool store_identity(struct standby *sb)
+{
+    enum status status = store_begin(sb->store);
+    if (status == STATUS_OK)
+        status = put_text(sb, "cluster_uuid", sb->cluster_uuid);
+    if (status == STATUS_OK)
+        status = put_text(sb, "system_id", sb->system_id);
+    if (status == STATUS_OK)
+        status = put_text(sb, "journal", sb->journal_text);
+    if (status == STATUS_OK)
+        status = put_number(sb, "document_checkpoint", sb->stored_checkpoint);
+    for (struct life *life = sb->lives; status == STATUS_OK && life != NULL; life = life->hh.next)
+        if (life->key != NULL)
+            status = life_store(sb, life);
+    if (status == STATUS_OK)
+        status = store_commit(sb->store);
+    else
+        store_abort(sb->store);
+    if (status != STATUS_OK)
+        standby_stop(sb, status, "the replicator's own tables: %s", status_text(status));
+    return status == STATUS_OK;
+}
+
+/* ---- the document ---- */
+
+void takeover_document(struct standby *sb, const char *state, struct buffer *out)
+{
+    json_t *bases = json_array();
+    for (size_t i = 0; i < sb->base_count; i++)
+        json_array_append_new(bases,
+                              json_pack("{s:I, s:I}", "timeline", (json_int_t)sb->bases[i].timeline,
+                                        "base", (json_int_t)sb->bases[i].base));
+    json_t *json = json_pack(
+        "{s:i, s:s?, s:s, s:i, s:o, s:I, s:I, s:s, s:I, s:[I, I], s:I, s:I, s:I}", "format", 1,
+        "system_id", sb->system_id, "state", state, "timeline", 1, "bases", bases, "life",
+        (json_int_t)sb->life, "session", (json_int_t)sb->session, "journal", sb->journal_text,
+        "checkpoint", (json_int_t)sb->stored_checkpoint, "marks", (json_int_t)sb->marks[0],
+        (json_int_t)sb->marks[1], "parked", (json_int_t)parked_count(sb), "high_term",
+        (json_int_t)sb->high_term, "updated_ms", (json_int_t)(sb->world->wall_us(sb) / 1000));
+    char *text = json_dumps(json, JSON_COMPACT);
+    buffer_append_cstr(out, text);
+    free(text);
+    json_decref(json);
+}
+
+static void take_document_numbers(struct standby *sb, const json_t *json)
+{
+    sb->doc_seq_no = json_integer_value(json_object_get(json, "_seq_no"));
+    sb->doc_term = (uint64_t)json_integer_value(json_object_get(json, "_primary_term"));
+}
+
+/* Reads the document after a conflict: is it another's session, or an answer of ours that got lost?
+ */
+static void on_document_reread(struct script *script, int http_status, struct span body)
+{
+    struct standby *sb = script->sb;
+    json_t *json = json_loadb(body.data, body.size, 0, NULL);
+    json_t *source = json_object_get(json, "_source");
+    uint64_t session = (uint64_t)json_integer_value(json_object_get(source, "session"));
+    if (http_status == 200 && session == sb->session)
+        take_document_numbers(sb, json);
+    else
+        standby_stop(sb, STATUS_STANDBY_TAKEN,
+                     "another replicator (session %" PRIu64
+                     ") works on this standby; ours was %" PRIu64,
+                     session, sb->session);
+    json_decref(json);
+}
+
+static void on_document_stored(struct script *script, int http_status, struct span body)
+{
+    struct standby *sb = script->sb;
+    if (http_status == 409 || http_status == 404) {
+        script_push(script, on_document_reread, NULL, "GET", "/.tandem/_doc/standby");
+        return;
+    }
+    if (!script_expect(script, http_status, body, false))
+        return;
+    json_t *json = json_loadb(body.data, body.size, 0, NULL);
+    take_document_numbers(sb, json);
+    json_decref(json);
+}
+
+static void document_on_end(struct script *script)
+{
+    struct standby *sb = script->sb;
+    if (script->failed)
+        log_warn(sb->name, "its position cannot be stored in .tandem: %s", script->why);
+    else if (sb->state != STANDBY_STOPPED && store_identity(sb))
+        sb->world->report(sb, sb->stored_checkpoint);
+    script->failed = false;
+    sb->doc_busy = false;
+}
+
+void takeover_tick_document(struct standby *sb, uint64_t now_us)
+{
+    if (sb->doc_busy) {
+        script_tick(&sb->doc_script, now_us);
+        return;
+    }
+    uint64_t checkpoint = replay_safe_checkpoint(sb);
+    bool look = sb->doc_next_us == 0; /* somebody wants to know whose session it is */
+    if (!look && (now_us < sb->doc_next_us || checkpoint <= sb->stored_checkpoint))
+        return;
+    struct buffer text = {0};
+    sb->doc_next_us = now_us + DOCUMENT_INTERVAL_US;
+    if (sb->doc_script.on_end == NULL)
+        script_init(&sb->doc_script, sb, ".tandem", document_on_end);
+    if (checkpoint > sb->stored_checkpoint)
+        sb->stored_checkpoint = checkpoint;
+    takeover_document(sb, "standby", &text);
+    sb->doc_busy = true;
+    script_push(&sb->doc_script, on_document_stored, buffer_cstr(&text), "PUT",
+                "/.tandem/_doc/standby?if_seq_no=%" PRId64 "&if_primary_term=%" PRIu64,
+                sb->doc_seq_no, sb->doc_term);
+    buffer_fini(&text);
+    script_run(&sb->doc_script);
+}
+
+/* ---- 7. the position ---- */
+
+static bool collect_definition(void *arg, struct span key, struct span value)
+{
+    struct standby *sb = arg;
+    (void)key;
+    buffer_append_span(&sb->bootstrap, value);
+    return true;
+}
+
+static void takeover_on_end(struct script *script)
+{
+    struct standby *sb = script->sb;
+    struct journal_info info;
+    if (script->failed || sb->state == STANDBY_STOPPED) {
+        if (sb->state != STANDBY_STOPPED)
+            standby_stop(sb, STATUS_CLUSTER_ODD, "the standby cannot be taken over: %s",
+                         script->why);
+        return;
+    }
+    sb->world->journal_info(sb, &info);
+    uint64_t start =
+        (sb->checkpoint < sb->stored_checkpoint ? sb->checkpoint : sb->stored_checkpoint) + 1;
+    if (sb->rewind_to < start)
+        start = sb->rewind_to == 0 ? 1 : sb->rewind_to;
+    bool fresh = sb->checkpoint == 0 && sb->stored_checkpoint == 0;
+    if (fresh && start < info.first_seq) {
+        start = info.first_seq; /* its beginning is gone: what was there before must be seeded */
+        if (sb->world->definitions(sb, collect_definition, sb) != STATUS_OK)
+            standby_stop(sb, STATUS_JOURNAL_IO, "the journal's definitions cannot be read");
+    }
+    replay_start(sb, start);
+    if (!store_identity(sb))
+        return;
+    log_info(sb->name,
+             "taken over, replaying (session=%" PRIu64 " life=%" PRIu64 " seq=%" PRIu64
+             " journal_last_seq=%" PRIu64 ")",
+             sb->session, sb->life, start, info.last_seq);
+    sb->doc_next_us = sb->world->now_us(sb) + DOCUMENT_INTERVAL_US;
+    standby_set_state(sb, STANDBY_RUNNING);
+}
+
+/* ---- 5. and 6. the indices there ---- */
+
+static void lose_life(struct standby *sb, struct life *life, const char *what)
+{
+    log_error(sb->name, "index %s %s; its rows are replayed from its beginning (seq=%" PRIu64 ")",
+              life->name, what, life->since_seq);
+    if (life->since_seq != 0 && life->since_seq < sb->rewind_to)
+        sb->rewind_to = life->since_seq;
+}
+
+/* Compares what the registry says with what is there. */
+static void check_life(struct standby *sb, struct life *life, const json_t *indices)
+{
+    const json_t *index = json_object_get(indices, life->name == NULL ? "" : life->name);
+    const json_t *settings = json_object_get(json_object_get(index, "settings"), "index");
+    const char *uuid = json_string_value(json_object_get(settings, "uuid"));
+    const char *history =
+        json_string_value(json_object_get(json_object_get(settings, "history"), "uuid"));
+    if (life->standby_uuid == NULL || life->state == LIFE_GONE)
+        return;
+    if (uuid == NULL || strcmp(uuid, life->standby_uuid) != 0) {
+        lose_life(sb, life,
+                  uuid == NULL ? "has vanished from the standby" : "was replaced on the standby");
+        free(life->standby_uuid);
+        free(life->applied);
+        life->standby_uuid = life->applied = NULL;
+        life_set_state(sb, life, LIFE_HELD, "it vanished from the standby and is made again");
+    } else if (strcmp(history == NULL ? "" : history,
+                      life->standby_history == NULL ? "" : life->standby_history) != 0) {
+        lose_life(sb, life, "was restored from a snapshot on the standby");
+        free(life->standby_history);
+        life->standby_history = history == NULL ? NULL : bytes_strdup(history);
+    }
+}
+
+static void push_aliases(struct standby *sb, struct script *script)
+{
+    json_t *actions = json_array();
+    bool hidden = engine_at_least(sb, 7, 7);
+    for (struct life *life = sb->lives; life != NULL; life = life->hh.next) {
+        struct buffer alias = {0};
+        if (life->standby_uuid == NULL || life->state == LIFE_GONE)
+            continue;
+        life_alias(sb, life, &alias);
+        json_array_append_new(actions, json_pack("{s:{s:s,s:s}}", "remove", "index", life->name,
+                                                 "alias", ".tandem-*"));
+        json_t *add = json_pack("{s:s,s:s}", "index", life->name, "alias", buffer_cstr(&alias));
+        if (hidden)
+            json_object_set_new(add, "is_hidden", json_true());
+        json_array_append_new(actions, json_pack("{s:o}", "add", add));
+        buffer_fini(&alias);
+        if (life->state != LIFE_READY && life->applied != NULL)
+            life_set_state(sb, life, LIFE_READY, NULL);
+    }
+    if (json_array_size(actions) != 0) {
+        json_t *body = json_pack("{s:O}", "actions", actions);
+        char *text = json_dumps(body, JSON_COMPACT);
+        script_push(script, NULL, text, "POST", "/_aliases");
+        free(text);
+        json_decref(body);
+    }
+    json_decref(actions);
+}
+
+static void on_indices(struct script *script, int http_status, struct span body)
+{
+    struct standby *sb = script->sb;
+    if (!script_expect(script, http_status, body, false))
+        return;
+    json_t *json = json_loadb(body.data, body.size, 0, NULL);
+    const json_t *indices = json_object_get(json_object_get(json, "metadata"), "indices");
+    for (struct life *life = sb->lives; life != NULL; life = life->hh.next)
+        check_life(sb, life, indices);
+    json_decref(json);
+    push_aliases(sb, script);
+}
+
+/* ---- 4. nothing there decides by itself ---- */
+
+static void on_optional(struct script *script, int http_status, struct span body)
+{
+    (void)script; /* an engine without this call has nothing to stop */
+    (void)http_status;
+    (void)body;
+}
+
+static void push_quiet(struct standby *sb, struct script *script)
+{
+    if (engine_at_least(sb, 7, 8))
+        script_push(script, NULL,
+                    "{\"index_patterns\":[\"**\"],\"priority\":" SHADOW_PRIORITY
+                    ",\"template\":{\"settings\":{}},"
+                    "\"_meta\":{\"description\":\"Tandem: keeps templates off this standby until "
+                    "it is released\"}}",
+                    "PUT", "/_index_template/tandem-shadow");
+    if (!engine_at_least(sb, 7, 10))
+        script_push(script, NULL,
+                    "{\"persistent\":{\"action.auto_create_index\":\"-.tandem-*,+*\"}}", "PUT",
+                    "/_cluster/settings");
+    if (sb->opensearch) {
+        script_push(script, on_optional,
+                    "{\"persistent\":{\"plugins.index_state_management.enabled\":false}}", "PUT",
+                    "/_cluster/settings");
+        return;
+    }
+    script_push(script, on_optional, NULL, "POST", "/_ilm/stop");
+    script_push(script, on_optional, NULL, "POST", "/_slm/stop");
+}
+
+/* ---- 2. and 3. whose standby it is ---- */
+
+static void on_session(struct script *script, int http_status, struct span body)
+{
+    struct standby *sb = script->sb;
+    if (http_status == 409) {
+        script_fail(script, "another replicator takes this standby over at the same time");
+        return;
+    }
+    if (!script_expect(script, http_status, body, false))
+        return;
+    json_t *json = json_loadb(body.data, body.size, 0, NULL);
+    take_document_numbers(sb, json);
+    json_decref(json);
+    push_quiet(sb, script);
+    script_push(script, on_indices, NULL, "GET",
+                "/_cluster/state/metadata?filter_path=metadata.indices.*.settings.index.uuid,"
+                "metadata.indices.*.settings.index.history.uuid");
+}
+
+static void push_session(struct standby *sb, struct script *script, const char *condition)
+{
+    struct buffer text = {0};
+    takeover_document(sb, "standby", &text);
+    script_push(script, on_session, buffer_cstr(&text), "PUT", "/.tandem/_doc/standby?%s",
+                condition);
+    buffer_fini(&text);
+}
+
+/* The registry as the standby has it, for a replicator that lost its own tables. */
+static void on_registry(struct script *script, int http_status, struct span body)
+{
+    struct standby *sb = script->sb;
+    json_t *json = json_loadb(body.data, body.size, 0, NULL), *hit;
+    size_t i;
+    if (http_status == 200) {
+        json_array_foreach(json_object_get(json_object_get(json, "hits"), "hits"), i, hit)
+        {
+            char *text = json_dumps(json_object_get(hit, "_source"), JSON_COMPACT);
+            (void)life_load(sb, span_cstr(text));
+            free(text);
+        }
+    }
+    json_decref(json);
+}
+
+static void new_life_of_standby(struct standby *sb, const json_t *source, uint64_t checkpoint)
+{
+    uint64_t mark =
+        (uint64_t)json_integer_value(json_array_get(json_object_get(source, "marks"), 0));
+    log_error(sb->name,
+              "it went back in time (its checkpoint is %" PRIu64 ", it was %" PRIu64
+              "): a new life begins, replaying from the last mark but one (seq=%" PRIu64 ")",
+              checkpoint, stored_number(sb, "document_checkpoint"), mark + 1);
+    sb->life++;
+    sb->rewind_to = mark + 1;
+    for (struct life *life = sb->lives; life != NULL; life = life->hh.next)
+        life->stamp = 0; /* definitions come again, and are compared with what is there */
+}
+
+static bool belongs_to_us(struct standby *sb, struct script *script, const json_t *source)
+{
+    const char *system_id = json_string_value(json_object_get(source, "system_id"));
+    const char *journal = json_string_value(json_object_get(source, "journal"));
+    const char *state = json_string_value(json_object_get(source, "state"));
+    if (state != NULL && strcmp(state, "released") == 0) {
+        script_fail(script, "this cluster was released and may have been written to since; to make "
+                            "it a standby again, delete "
+                            "its index .tandem and its indices");
+        return false;
+    }
+    if (system_id != NULL && sb->system_id != NULL && strcmp(system_id, sb->system_id) != 0) {
+        script_fail(script, "it is a standby of another system (%s)", system_id);
+        return false;
+    }
+    if (journal != NULL && *journal != '\0' && strcmp(journal, sb->journal_text) != 0) {
+        script_fail(script,
+                    "it followed another journal (%s, ours is %s): that journal was lost or "
+                    "replaced. Delete the "
+                    "indices and .tandem there to begin anew",
+                    journal, sb->journal_text);
+        return false;
+    }
+    if (sb->system_id == NULL && system_id != NULL)
+        sb->system_id = bytes_strdup(system_id);
+    return true;
+}
+
+static void on_document(struct script *script, int http_status, struct span body)
+{
+    struct standby *sb = script->sb;
+    char condition[100] = "op_type=create";
+    json_t *json = json_loadb(body.data, body.size, 0, NULL);
+    json_t *source = json_object_get(json, "_source");
+    if (http_status == 404) {
+        if (sb->checkpoint != 0 || stored_number(sb, "document_checkpoint") != 0)
+            new_life_of_standby(sb, NULL, 0);
+        sb->checkpoint = 0;
+        sb->session = stored_number(sb, "session") + 1;
+        script_push(script, on_optional,
+                    engine_at_least(sb, 7, 7)
+                        ? "{\"settings\":{\"index\":{\"number_of_shards\":1,\"auto_expand_"
+                          "replicas\":\"0-1\",\"hidden\":true}}}"
+                        : "{\"settings\":{\"index\":{\"number_of_shards\":1,\"auto_expand_"
+                          "replicas\":\"0-1\"}}}",
+                    "PUT", "/.tandem");
+        push_session(sb, script, condition);
+    } else if (script_expect(script, http_status, body, false) &&
+               belongs_to_us(sb, script, source)) {
+        uint64_t checkpoint = (uint64_t)json_integer_value(json_object_get(source, "checkpoint"));
+        bool lost_tables = sb->lives == NULL && sb->checkpoint == 0;
+        sb->life = (uint64_t)json_integer_value(json_object_get(source, "life"));
+        sb->session = (uint64_t)json_integer_value(json_object_get(source, "session")) + 1;
+        sb->marks[0] =
+            (uint64_t)json_integer_value(json_array_get(json_object_get(source, "marks"), 0));
+        sb->marks[1] =
+            (uint64_t)json_integer_value(json_array_get(json_object_get(source, "marks"), 1));
+        if (checkpoint < stored_number(sb, "document_checkpoint"))
+            new_life_of_standby(sb, source, checkpoint);
+        if (lost_tables) { /* remembered deletes are lost too: begin where no older row can come
+                              from */
+            sb->checkpoint = sb->marks[0];
+            script_push(script, on_optional, NULL, "POST", "/.tandem/_refresh");
+            script_push(script, on_registry, NULL, "GET", "/.tandem/_search?size=10000&q=life:*");
+        }
+        sb->stored_checkpoint = checkpoint;
+        take_document_numbers(sb, json);
+        snprintf(condition, sizeof condition, "if_seq_no=%" PRId64 "&if_primary_term=%" PRIu64,
+                 sb->doc_seq_no, sb->doc_term);
+        push_session(sb, script, condition);
+    }
+    json_decref(json);
+}
+
+/* ---- 1. which cluster ---- */
+
+static void on_identity(struct script *script, int http_status, struct span body)
+{
+    struct standby *sb = script->sb;
+    if (!script_expect(script, http_status, body, false))
+        return;
+    json_t *json = json_loadb(body.data, body.size, 0, NULL);
+    const char *uuid = json_string_value(json_object_get(json, "cluster_uuid"));
+    if (uuid == NULL)
+        script_fail(script, "it names no cluster_uuid");
+    else if (sb->cluster_uuid != NULL && strcmp(sb->cluster_uuid, uuid) != 0)
+        script_fail(script,
+                    "another cluster answers at this address (%s, known is %s). If the standby was "
+                    "made anew, remove "
+                    "the folder %s",
+                    uuid, sb->cluster_uuid, sb->conf->folder);
+    else if (sb->cluster_uuid == NULL)
+        sb->cluster_uuid = bytes_strdup(uuid);
+    json_decref(json);
+}
+
+static void on_engine(struct script *script, int http_status, struct span body)
+{
+    struct standby *sb = script->sb;
+    json_t *json = json_loadb(body.data == NULL ? "" : body.data, body.size, 0, NULL);
+    const json_t *version = json_object_get(json, "version");
+    const char *number = json_string_value(json_object_get(version, "number"));
+    const char *distribution = json_string_value(json_object_get(version, "distribution"));
+    sb->opensearch = distribution != NULL && strcmp(distribution, "opensearch") == 0;
+    sb->major = 9; /* 9.x may answer 405 here */
+    if (number != NULL)
+        sscanf(number, "%d.%d", &sb->major, &sb->minor);
+    else if (http_status != 405)
+        (void)script_expect(script, http_status >= 300 ? http_status : 500, body, false);
+    json_decref(json);
+}
+
+void takeover_begin(struct standby *sb)
+{
+    struct journal_info info;
+    sb->world->journal_info(sb, &info);
+    journal_id_text(&info.id, sb->journal_text);
+    sb->rewind_to = UINT64_MAX;
+    sb->life = 1;
+    script_init(&sb->script, sb, "definitions", metadata_on_script_end);
+    script_init(&sb->takeover, sb, "taking the standby over", takeover_on_end);
+    script_push(&sb->takeover, on_engine, NULL, "GET", "/");
+    script_push(&sb->takeover, on_identity, NULL, "GET",
+                "/_cluster/state/version?filter_path=cluster_uuid,version");
+    script_push(&sb->takeover, on_document, NULL, "GET", "/.tandem/_doc/standby");
+    script_run(&sb->takeover);
+}

@@ -6,10 +6,10 @@
  *
  * What must hold:
  *   - Position is identity: the n-th item handed out is the n-th item of any engine's answer.
- * Whatever makes engines disagree about that is refused: see bulk.h.
+ *     Whatever makes engines disagree about that is refused: see bulk.h.
  *   - What we hand out of the metadata is what the engine takes. So a key with an escape, and a key
- * given twice (also under its old name, `routing` and `_routing`), are refused: engines differ in
- * which one they take.
+ *     given twice (also under its old name, `routing` and `_routing`), are refused: engines differ
+ *     in which one they take.
  *   - After a failure the walk stays where it is: every further call fails with the same sentence.
  *
  * Left to the engine: metadata keys we do not use, and whether a source is JSON (a bad one fails

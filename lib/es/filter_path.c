@@ -15,7 +15,7 @@
  * What must hold:
  *   - Values are copied byte for byte; only white space between them is dropped.
  *   - The text is read once to check it and once to walk it, however deep it is: the walk relies on
- * the check.
+ *     the check.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -12,8 +12,8 @@
  *
  * What must hold:
  *   - A first segment that begins with '_' is never an index, but for _all; a type begins with '_'
- * only as _doc. So a call of a later engine that we do not know is OP_UNKNOWN, never a write to an
- * index "_xyz".
+ *     only as _doc. So a call of a later engine that we do not know is OP_UNKNOWN, never a write to
+ *     an index "_xyz".
  *   - An escaped '_' (%5F) counts as one: whatever the engine makes of it, it is not in our table.
  *   - Nothing is allocated and no row is scanned: some binary searches, well below a microsecond.
  *

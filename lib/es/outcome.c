@@ -10,11 +10,11 @@
  *
  * What must hold:
  *   - An answer that is cut, or is not JSON, ends in BAD_INPUT and never in NOT_FOUND: an item that
- * we did not see must not be taken for one that is not there.
+ *     we did not see must not be taken for one that is not there.
  *   - APPLIED only with valid numbers (_seq_no >= 0, _primary_term >= 1): without them there is no
- * row.
+ *     row.
  *   - REFUSED only where the engines' code can no longer have executed the write. When in doubt,
- * UNKNOWN: a probe costs a round trip, a wrong "refused" costs a document.
+ *     UNKNOWN: a probe costs a round trip, a wrong "refused" costs a document.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -2,6 +2,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -486,6 +487,57 @@ static void a_second_writer_is_refused(void **state)
     append_many(fx, 1); /* the first one goes on */
 }
 
+#define ROUNDS 300
+
+/* Reads the journal again and again while it grows and is trimmed; ends when it has seen the last
+ * record. */
+static void *reads_along(void *arg)
+{
+    struct fixture *fx = arg;
+    struct buffer bytes = {0};
+    struct journal_info info;
+    uint64_t seq = 1, wrong = 0;
+    size_t count, used;
+
+    while (seq <= 3 * ROUNDS && wrong == 0) {
+        enum status status = journal_read(fx->journal, seq, 10, 10000, &bytes, &count);
+        journal_info(fx->journal, &info);
+        if (status == STATUS_NOT_FOUND && info.first_seq > seq) {
+            seq = info.first_seq;
+            continue;
+        }
+        wrong += status != STATUS_OK;
+        struct span rest = buffer_span(&bytes);
+        for (size_t i = 0; i < count; i++, seq++) {
+            struct record record;
+            wrong += record_decode(rest, &record, &used) != STATUS_OK || record.header.seq != seq;
+            rest = span_of(rest.data + used, rest.size - used);
+        }
+    }
+    buffer_fini(&bytes);
+    return wrong == 0 ? fx : NULL;
+}
+
+static void other_threads_read_while_it_is_written(void **state)
+{
+    struct fixture *fx = *state;
+    pthread_t threads[2];
+    uint64_t trimmed;
+    void *result;
+
+    for (size_t i = 0; i < COUNT_OF(threads); i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, reads_along, fx), 0);
+    for (int i = 0; i < ROUNDS; i++) {
+        append_many(fx, 3);
+        if (i % 50 == 49)
+            assert_int_equal(journal_trim(fx->journal, 2 * (uint64_t)i, 1000, &trimmed), STATUS_OK);
+    }
+    for (size_t i = 0; i < COUNT_OF(threads); i++) {
+        assert_int_equal(pthread_join(threads[i], &result), 0);
+        assert_non_null(result);
+    }
+}
+
 static void a_model_disk_fails_when_told_to(void **state)
 {
     struct fixture *fx = *state;
@@ -535,6 +587,7 @@ int main(void)
         CLAIM(a_journal_trimmed_to_the_end_goes_on_with_its_numbers),
         CLAIM(the_check_finds_what_contradicts_itself),
         CLAIM(a_second_writer_is_refused),
+        CLAIM(other_threads_read_while_it_is_written),
         CLAIM_OF(a_model_disk_fails_when_told_to, memory),
     };
 

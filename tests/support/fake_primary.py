@@ -222,6 +222,7 @@ class FakePrimary:
                 pass
 
     def stop(self):
+        self.listener.shutdown(socket.SHUT_RDWR)  # else the thread in accept() would keep it
         self.listener.close()
         self.close_connections()
 

@@ -388,6 +388,18 @@ void client_stream_reply(struct client *client, struct reply *reply)
     client_reply(client, reply);
 }
 
+void client_stream_malformed(struct client *client, const struct http_refusal *refusal)
+{
+    bool unanswered = stream_unanswered(client->stream);
+
+    stream_free(client->stream);
+    client->stream = NULL;
+    if (unanswered)
+        client_malformed(client, refusal->status, refusal->why);
+    else
+        client_destroy(client, true);
+}
+
 /* ------------------------------------------------------------------------------------------------------
  * Requests. */
 
@@ -567,13 +579,7 @@ static void client_run(struct client *client)
             if (client->body.done) {
                 going = false;
             } else if (!stream_on_client_bytes(client->stream, &refusal)) {
-                bool unanswered = stream_unanswered(client->stream);
-                stream_free(client->stream);
-                client->stream = NULL;
-                if (unanswered)
-                    client_malformed(client, refusal.status, refusal.why);
-                else
-                    client_destroy(client, true);
+                client_stream_malformed(client, &refusal);
             } else {
                 if (client->state == CLIENT_STREAMING && !client->body.done && client->at_end &&
                     client->in.end == client->in.start)

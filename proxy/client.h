@@ -104,6 +104,8 @@ const char *client_connection_field(struct client *client, bool last);
 void client_read_more(struct client *client, bool more);
 /* The stream has ended with its answer sent. */
 void client_stream_done(struct client *client);
+/* The framing of the request's body is wrong. */
+void client_stream_malformed(struct client *client, const struct http_refusal *refusal);
 /* The stream has failed before a byte of its answer was sent: REPLY takes its place. */
 void client_stream_reply(struct client *client, struct reply *reply);
 

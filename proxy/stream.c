@@ -153,7 +153,7 @@ static void stream_on_writable(struct call *call)
     struct http_refusal refusal;
 
     if (!stream_on_client_bytes(stream, &refusal))
-        client_destroy(client, true); /* no place to say why: the next bytes will be refused */
+        client_stream_malformed(client, &refusal);
 }
 
 /* ------------------------------------------------------------------------------------------------------

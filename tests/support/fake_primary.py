@@ -334,7 +334,7 @@ class Proxy:
         args = [own, self.config] if own else [program("tandem-proxy"), "--config", self.config]
         if self.rlimit_files:
             args = ["prlimit", "--nofile=%d" % self.rlimit_files] + args
-        env = dict(os.environ, ASAN_OPTIONS="detect_leaks=1:exitcode=99",
+        env = dict(os.environ, ASAN_OPTIONS="detect_leaks=1:exitcode=99:quarantine_size_mb=2",  # tests look at memory
                    UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1:exitcode=99")
         self.child = processes.spawn(args, self.log_path, env=env)
         processes.wait_until(self._answers, 30, "the proxy listens (see %s)" % self.log_path)

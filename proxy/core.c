@@ -13,6 +13,7 @@
 #include "proxy/doubt.h"
 #include "proxy/follower.h"
 #include "proxy/names.h"
+#include "proxy/trace.h"
 
 /* clang-format off */
 static const struct {
@@ -104,6 +105,7 @@ static void hello_done(struct commit *commit)
             "the first record of this start has no room: make room or raise journal.size_max");
     if (atomic_load(&core->state) == PROXY_STARTING)
         core_set_state(core, PROXY_RECOVERING);
+    trace_leave(core);
     free(hc);
 }
 

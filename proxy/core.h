@@ -40,7 +40,7 @@ struct engine {
 };
 
 struct core {
-    const struct settings *settings;
+    _Atomic(const struct settings *) settings; /* borrowed; replaced at a reload */
     struct journal *journal;
     struct sequencer *sequencer;
     struct follower *follower;
@@ -71,6 +71,7 @@ struct core {
     void (*fatal)(struct core *core, enum status status,
                   const char *why); /* the process must end */
     void *world;
+    void (*on_records)(struct core *core); /* journal thread: records became durable; may be NULL */
 
     /* Counters shown in status and metrics. */
     _Atomic uint64_t writes_applied, writes_not_applied, writes_unknown, rows, intents, captures,

@@ -52,6 +52,7 @@ struct follower {
     struct definitions defs;
     enum step step; /* moved by follower_set_step() only */
     struct es_call call;
+    bool adopting;         /* the version may go backwards once */
     bool first;            /* no read was completed since the start */
     bool births_pending;   /* somebody's birth could not be told yet */
     uint64_t next_us;      /* of the next read */
@@ -189,7 +190,7 @@ static void complete_read(struct follower *f)
     if (f->fresh != NULL)
         catalog_publish(&f->core->catalog, f->fresh);
     f->fresh = NULL;
-    f->first = false;
+    f->first = f->adopting = false;
     sequencer_confirm(f->core->sequencer, f->seq_at_begin);
     end_read(f, true);
 }
@@ -385,7 +386,7 @@ static bool check_identity(struct follower *f, struct span body, int64_t *versio
                   "another cluster answers at this address: its uuid is not the one we know; "
                   "see `tandemctl adopt`");
         wrong = true;
-    } else if (f->old != NULL && *version < f->old->version) {
+    } else if (f->old != NULL && *version < f->old->version && !f->adopting) {
         fail_read(f, "identity",
                   "the cluster state went backwards: the cluster was restored from an older copy; "
                   "see `tandemctl adopt`");
@@ -604,6 +605,17 @@ void follower_free(struct follower *f)
     }
     definitions_fini(&f->defs);
     free(f);
+}
+
+void follower_adopt(struct follower *f)
+{
+    log_warn("primary", "adopted by an operator: the cluster that answers now is the primary");
+    free(f->defs.cluster_uuid);
+    f->defs.cluster_uuid = NULL;
+    f->adopting = true;
+    f->first = true; /* what has content that no row explains is filling */
+    atomic_store(&f->core->identity_wrong, false);
+    f->next_us = 0;
 }
 
 bool follower_healthy(const struct follower *f)

@@ -72,6 +72,12 @@ void route_request(struct core *core, const struct http_head *head, struct routi
     memset(routing, 0, sizeof *routing);
     operation_classify(head->method, head->path, op);
     routing->route = ROUTE_STREAM;
+    bool typeless = core->engine.known && (core->engine.opensearch || core->engine.major >= 8);
+    if (op->type.size != 0 && typeless && !is_read_method(head->method)) {
+        /* To 7.x and older a call below a type, to this engine a document with that id: which it is can't be told. */
+        refuse(routing, 400, "typed paths are not known to this engine", NULL);
+        return;
+    }
     if (op->class != OP_READ && all_excluded(core, op->index)) {
         routing->answer_field = NOT_REPLICATED;
         return;

@@ -199,12 +199,17 @@ static enum status write_list(struct sequencer *sq, struct commit *list, struct 
 /* What the durable commits changed, in memory. */
 static void apply_list(struct sequencer *sq, struct commit *list, struct commit *end)
 {
+    bool records = false;
     for (struct commit *c = list; c != end; c = c->next) {
         if (c->opened != 0)
             intent_opened(sq, c->opened);
-        if (c->last_seq > atomic_load(&sq->last_seq))
+        if (c->last_seq > atomic_load(&sq->last_seq)) {
             atomic_store(&sq->last_seq, c->last_seq);
+            records = true;
+        }
     }
+    if (records && sq->core->on_records != NULL)
+        sq->core->on_records(sq->core);
     for (size_t i = 0; i < sq->closing_count; i++)
         intent_closed(sq, sq->closing[i]);
     lowest_advance(sq);

@@ -1,0 +1,396 @@
+/* main.c - tandem-replicator: start, signals, orderly stop; one standby a process.
+ *
+ * Exit codes: 0 after an orderly stop or a release; 1 when a person must decide (the message says what); 2 when it cannot start as it
+ * is configured.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <curl/curl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "admin/admin.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "conf/settings.h"
+#include "replicator/link.h"
+#include "replicator/report.h"
+#include "replicator/standby.h"
+
+#define EXIT_CANNOT_START 2
+#define JOURNAL_AGAIN_US 500000
+
+struct program {
+    const char *config, *standby_name;
+    struct settings *settings;
+    const struct standby_settings *conf;
+    struct loop *loop;
+    struct journal *journal; /* NULL until the proxy has made it */
+    struct store *store;
+    struct es_client *client;
+    struct link *link;
+    struct standby *standby; /* NULL until the journal is there */
+    struct admin *admin;
+    struct loop_timer tick, journal_again;
+    struct event signals[3];
+    bool said_waiting;
+    int result;
+};
+
+/* ---- the world of the standby ---- */
+
+static struct program *program_of(struct standby *sb)
+{
+    return sb->world_arg;
+}
+
+static uint64_t world_now(struct standby *sb)
+{
+    (void)sb;
+    return clock_now_us();
+}
+
+static uint64_t world_wall(struct standby *sb)
+{
+    (void)sb;
+    return clock_wall_us();
+}
+
+static void world_call(struct standby *sb, struct es_call *call)
+{
+    es_client_call(program_of(sb)->client, call);
+}
+
+static enum status world_read(struct standby *sb, uint64_t from, size_t max_records, size_t max_bytes, struct buffer *out,
+                              size_t *count)
+{
+    return journal_read(program_of(sb)->journal, from, max_records, max_bytes, out, count);
+}
+
+static void world_journal_info(struct standby *sb, struct journal_info *info)
+{
+    journal_info(program_of(sb)->journal, info);
+}
+
+static enum status world_definitions(struct standby *sb, journal_each_fn each, void *arg)
+{
+    return journal_scan(program_of(sb)->journal, JOURNAL_DEFINITIONS, SPAN_NONE, each, arg);
+}
+
+static void world_ask_mark(struct standby *sb)
+{
+    link_ask_mark(program_of(sb)->link);
+}
+
+static void world_report(struct standby *sb, uint64_t seq)
+{
+    link_report(program_of(sb)->link, seq);
+}
+
+static const struct standby_world world = {world_now,          world_wall,        world_call,     world_read,
+                                           world_journal_info, world_definitions, world_ask_mark, world_report};
+
+static void on_records(void *arg, uint64_t seq)
+{
+    struct program *program = arg;
+    (void)seq;
+    if (program->standby != NULL)
+        standby_on_records(program->standby);
+}
+
+static void on_mark(void *arg, uint64_t number)
+{
+    struct program *program = arg;
+    if (program->standby != NULL)
+        standby_on_mark_number(program->standby, number);
+}
+
+static const struct link_ops link_ops = {on_records, on_mark};
+
+/* ---- turns ---- */
+
+static void on_tick(struct loop_timer *timer)
+{
+    struct program *program = LOOP_OWNER(timer, struct program, tick);
+    struct standby *sb = program->standby;
+    uint64_t next = standby_tick(sb), now = clock_now_us();
+    if (sb->state == STANDBY_STOPPED) {
+        program->result = 1;
+        loop_stop(program->loop);
+        return;
+    }
+    loop_timer_set(timer, next > now ? next - now : 1000);
+}
+
+/* The proxy makes the journal; wait for it. */
+static void open_journal(struct loop_timer *timer)
+{
+    struct program *program = LOOP_OWNER(timer, struct program, journal_again);
+    struct journal_options options = {.folder = program->settings->journal_folder, .read_only = true};
+    char why[500];
+    enum status status = journal_open_lmdb(&options, &program->journal, why, sizeof why);
+    if (status == STATUS_JOURNAL_MISSING) {
+        if (!program->said_waiting)
+            log_info("journal", "it is not there yet, waiting for the proxy to make it: %s", why);
+        program->said_waiting = true;
+        loop_timer_set(timer, JOURNAL_AGAIN_US);
+        return;
+    }
+    if (status != STATUS_OK) {
+        log_error("journal", "%s", why);
+        program->result = EXIT_CANNOT_START;
+        loop_stop(program->loop);
+        return;
+    }
+    program->link = link_new(program->loop, program->settings->journal_folder, program->conf->name, &link_ops, program);
+    program->standby = standby_new(program->settings, program->conf, program->store, &world, program);
+    loop_timer_set(&program->tick, 0);
+}
+
+/* ---- admin ---- */
+
+static bool has_standby(struct admin_request *request, const struct program *program)
+{
+    if (program->standby != NULL)
+        return true;
+    admin_reply_error(request, 409, "the journal is not there yet: start the proxy");
+    return false;
+}
+
+static void answer_status(struct admin_request *request, void *arg)
+{
+    struct program *program = arg;
+    if (has_standby(request, program))
+        admin_reply_json(request, 200, report_status(program->standby, link_is_up(program->link)));
+}
+
+static void answer_metrics(struct admin_request *request, void *arg)
+{
+    struct program *program = arg;
+    struct buffer text = {0};
+    if (!has_standby(request, program))
+        return;
+    report_metrics(program->standby, link_is_up(program->link), &text);
+    admin_reply(request, 200, "text/plain; version=0.0.4", buffer_span(&text));
+    buffer_fini(&text);
+}
+
+static void answer_pause(struct admin_request *request, void *arg)
+{
+    struct program *program = arg;
+    bool pause = span_equal(request->path, SPAN("/_tandem/pause"));
+    if (!has_standby(request, program))
+        return;
+    standby_pause(program->standby, pause);
+    admin_reply_json(request, 200, json_pack("{s:b}", "paused", pause));
+}
+
+static void answer_release(struct admin_request *request, void *arg)
+{
+    struct program *program = arg;
+    char why[600];
+    if (!has_standby(request, program))
+        return;
+    if (!release_begin(program->standby, why, sizeof why)) {
+        admin_reply_error(request, 409, "nothing was changed: %s", why);
+        return;
+    }
+    admin_reply_json(request, program->standby->state == STANDBY_RELEASED ? 200 : 202,
+                     json_pack("{s:s}", "state", standby_state_name(program->standby)));
+}
+
+static void answer_parked(struct admin_request *request, void *arg)
+{
+    struct program *program = arg;
+    struct buffer text = {0};
+    if (!has_standby(request, program))
+        return;
+    buffer_append_cstr(&text, "{\"parked\":");
+    parked_list(program->standby, &text);
+    buffer_append_char(&text, '}');
+    admin_reply(request, 200, "application/json", buffer_span(&text));
+    buffer_fini(&text);
+}
+
+static void answer_unpark(struct admin_request *request, void *arg)
+{
+    struct program *program = arg;
+    uint64_t seq = 0;
+    if (!has_standby(request, program))
+        return;
+    bool named = admin_parameter_u64(request, "seq", &seq);
+    bool retry = span_equal(request->path, SPAN("/_tandem/parked/retry"));
+    int count = retry ? parked_retry(program->standby, seq) : parked_drop(program->standby, seq);
+    if (count == 0 && named)
+        admin_reply_error(request, 404, "no row with seq %llu is parked", (unsigned long long)seq);
+    else
+        admin_reply_json(request, count < 0 ? 500 : 200, json_pack("{s:i}", retry ? "retried" : "dropped", count));
+}
+
+static bool start_admin(struct program *program, char *why, size_t why_size)
+{
+    program->admin = admin_new(program->loop, program->conf->admin.host, program->conf->admin.port, why, why_size);
+    if (program->admin == NULL)
+        return false;
+    admin_route(program->admin, "GET", "/_tandem/status", answer_status, program);
+    admin_route(program->admin, "GET", "/_tandem/metrics", answer_metrics, program);
+    admin_route(program->admin, "POST", "/_tandem/pause", answer_pause, program);
+    admin_route(program->admin, "POST", "/_tandem/resume", answer_pause, program);
+    admin_route(program->admin, "POST", "/_tandem/release", answer_release, program);
+    admin_route(program->admin, "GET", "/_tandem/parked", answer_parked, program);
+    admin_route(program->admin, "POST", "/_tandem/parked/retry", answer_unpark, program);
+    admin_route(program->admin, "POST", "/_tandem/parked/drop", answer_unpark, program);
+    return true;
+}
+
+/* ---- signals, start, stop ---- */
+
+static void on_stop(evutil_socket_t sig, short what, void *arg)
+{
+    struct program *program = arg;
+    (void)what;
+    log_info("replicator", "%s: ending; it goes on where it was at the next start", sig == SIGTERM ? "SIGTERM" : "SIGINT");
+    loop_stop(program->loop);
+}
+
+static void on_reload(evutil_socket_t sig, short what, void *arg)
+{
+    (void)sig;
+    (void)what;
+    (void)arg;
+    log_info("replicator", "SIGHUP: its settings take effect at a restart, which loses nothing");
+}
+
+static int cannot_start(const char *why)
+{
+    log_error("replicator", "cannot start: %s", why);
+    return EXIT_CANNOT_START;
+}
+
+static void make_client(struct program *program, const char *authorization)
+{
+    const struct standby_settings *conf = program->conf;
+    struct es_client_options options = {
+        .urls = (const char *const *)conf->urls.items,
+        .urls_count = conf->urls.count,
+        .authorization = authorization,
+        .ca_file = conf->ca_file,
+        .insecure = conf->insecure_skip_verify,
+        .connect_timeout_us = 5000000,
+        .connections_max = conf->bulks_in_flight + 4,
+    };
+    program->client = es_client_new(program->loop, &options);
+}
+
+static int run(struct program *program)
+{
+    const struct standby_settings *conf = program->conf;
+    char why[1000];
+    char *authorization = NULL;
+    if (conf->insecure_skip_verify)
+        log_warn("replicator", "the certificate of standby %s is not verified (insecure_skip_verify)", conf->name);
+    if (secret_authorization(conf->credentials_file, &authorization, why, sizeof why) != STATUS_OK ||
+        store_open_lmdb(conf->folder, conf->size_max, &program->store, why, sizeof why) != STATUS_OK)
+        return cannot_start(why);
+    program->loop = loop_new("replicator");
+    make_client(program, authorization);
+    secret_free(authorization);
+    if (!start_admin(program, why, sizeof why))
+        return cannot_start(why);
+    struct event_base *base = loop_base(program->loop);
+    evsignal_assign(&program->signals[0], base, SIGTERM, on_stop, program);
+    evsignal_assign(&program->signals[1], base, SIGINT, on_stop, program);
+    evsignal_assign(&program->signals[2], base, SIGHUP, on_reload, program);
+    for (size_t i = 0; i < COUNT_OF(program->signals); i++)
+        event_add(&program->signals[i], NULL);
+    loop_timer_init(&program->tick, program->loop, on_tick);
+    loop_timer_init(&program->journal_again, program->loop, open_journal);
+    loop_timer_set(&program->journal_again, 0);
+    log_info("replicator", "tandem-replicator %s for standby %s at %s, admin on %s", TANDEM_VERSION, conf->name,
+             conf->urls.items[0], conf->admin.text);
+    loop_run(program->loop);
+    return program->result;
+}
+
+static void stop(struct program *program)
+{
+    if (program->loop == NULL)
+        return;
+    loop_timer_clear(&program->tick);
+    loop_timer_clear(&program->journal_again);
+    for (size_t i = 0; i < COUNT_OF(program->signals); i++)
+        event_del(&program->signals[i]);
+    admin_free(program->admin);
+    standby_free(program->standby);
+    link_free(program->link);
+    es_client_free(program->client);
+    store_close(program->store);
+    if (program->journal != NULL)
+        journal_close(program->journal);
+    loop_free(program->loop);
+    settings_free(program->settings);
+}
+
+static int usage(FILE *out)
+{
+    fprintf(out, "usage: tandem-replicator --config FILE [--standby NAME]\n\n"
+                 "Brings one standby cluster up to date from the proxy's journal. NAME may be left out when FILE has one standby.\n");
+    return out == stdout ? 0 : EXIT_CANNOT_START;
+}
+
+static const struct standby_settings *choose_standby(const struct program *program, char *why, size_t why_size)
+{
+    if (program->standby_name == NULL && program->settings->standbys_count == 1)
+        return &program->settings->standbys[0];
+    if (program->standby_name == NULL) {
+        snprintf(why, why_size, "%s has %zu standbys: say which with --standby NAME", program->config,
+                 program->settings->standbys_count);
+        return NULL;
+    }
+    const struct standby_settings *conf = settings_standby(program->settings, program->standby_name);
+    if (conf == NULL)
+        snprintf(why, why_size, "%s has no standby called %s", program->config, program->standby_name);
+    return conf;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option options[] = {{"config", required_argument, NULL, 'c'},
+                                            {"standby", required_argument, NULL, 's'},
+                                            {"version", no_argument, NULL, 'v'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {0}};
+    static struct program program;
+    char why[1000];
+    int option;
+    while ((option = getopt_long(argc, argv, "c:s:vh", options, NULL)) != -1) {
+        if (option == 'v')
+            return printf("tandem-replicator %s\n", TANDEM_VERSION) < 0;
+        if (option == 'c')
+            program.config = optarg;
+        else if (option == 's')
+            program.standby_name = optarg;
+        else
+            return usage(option == 'h' ? stdout : stderr);
+    }
+    if (program.config == NULL || optind != argc)
+        return usage(stderr);
+    log_init(LOG_LEVEL_INFO, "replicator");
+    if (settings_load(program.config, &program.settings, why, sizeof why) != STATUS_OK)
+        return cannot_start(why);
+    log_set_level((enum log_level)program.settings->log_level);
+    program.conf = choose_standby(&program, why, sizeof why);
+    if (program.conf == NULL)
+        return cannot_start(why);
+    signal(SIGPIPE, SIG_IGN);
+    prctl(PR_SET_DUMPABLE, 0);
+    curl_global_init(CURL_GLOBAL_DEFAULT);
+    int result = run(&program);
+    stop(&program);
+    return result;
+}

@@ -1,12 +1,13 @@
-/* stub.c - a cluster that does no work: what is left of a measurement when the primary costs nothing.
+/* stub.c - a cluster that does no work: what is left of a measurement when the primary costs
+ * nothing.
  *
  * Answers as an OpenSearch node would, as fast as it can, from one epoll loop per thread:
  *
  *     GET  /bytes/N              a body of N bytes
  *     PUT, POST .../_doc/..., _create   201 with a growing _seq_no
  *     POST .../_bulk             an item for each action line
- *     GET  /, /_cluster/state..., /bench, .../_stats...   what Tandem asks for, with one index `bench`
- *     any other POST             200 {} behind the whole body
+ *     GET  /, /_cluster/state..., /bench, .../_stats...   what Tandem asks for, with one index
+ * `bench` any other POST             200 {} behind the whole body
  *
  * Usage: stub [port [threads]]
  *
@@ -49,27 +50,36 @@ static char *filler; /* BYTES_MAX times 'x' */
 /* ------------------------------------------------------------------------------------------------------
  * Answers. */
 
-static const char root[] =
-    "{\"name\":\"stub\",\"cluster_name\":\"stub\",\"cluster_uuid\":\"c3R1Yi1jbHVzdGVyLXV1aWQ\",\"version\":{"
-    "\"distribution\":\"opensearch\",\"number\":\"2.19.1\",\"build_type\":\"tar\",\"lucene_version\":\"9.12.1\","
-    "\"minimum_wire_compatibility_version\":\"7.10.0\",\"minimum_index_compatibility_version\":\"7.0.0\"}}";
+static const char root[] = "{\"name\":\"stub\",\"cluster_name\":\"stub\",\"cluster_uuid\":"
+                           "\"c3R1Yi1jbHVzdGVyLXV1aWQ\",\"version\":{"
+                           "\"distribution\":\"opensearch\",\"number\":\"2.19.1\",\"build_type\":"
+                           "\"tar\",\"lucene_version\":\"9.12.1\","
+                           "\"minimum_wire_compatibility_version\":\"7.10.0\",\"minimum_index_"
+                           "compatibility_version\":\"7.0.0\"}}";
 static const char state_version[] = "{\"cluster_uuid\":\"c3R1Yi1jbHVzdGVyLXV1aWQ\",\"version\":7}";
 static const char state[] =
-    "{\"cluster_uuid\":\"c3R1Yi1jbHVzdGVyLXV1aWQ\",\"version\":7,\"metadata\":{\"templates\":{},\"indices\":{\"bench\":{"
-    "\"version\":3,\"mapping_version\":1,\"settings_version\":1,\"aliases_version\":1,\"state\":\"open\","
+    "{\"cluster_uuid\":\"c3R1Yi1jbHVzdGVyLXV1aWQ\",\"version\":7,\"metadata\":{\"templates\":{},"
+    "\"indices\":{\"bench\":{"
+    "\"version\":3,\"mapping_version\":1,\"settings_version\":1,\"aliases_version\":1,\"state\":"
+    "\"open\","
     "\"settings\":{\"index\":{\"uuid\":\"YmVuY2gtaW5kZXgtdXVpZA\",\"number_of_shards\":\"1\"}},"
-    "\"routing_num_shards\":1024,\"primary_terms\":{\"0\":1}}},\"index-graveyard\":{\"tombstones\":[]}}}";
+    "\"routing_num_shards\":1024,\"primary_terms\":{\"0\":1}}},\"index-graveyard\":{\"tombstones\":"
+    "[]}}}";
 static const char definition[] =
-    "{\"bench\":{\"aliases\":{},\"mappings\":{},\"settings\":{\"index\":{\"creation_date\":\"1700000000000\","
+    "{\"bench\":{\"aliases\":{},\"mappings\":{},\"settings\":{\"index\":{\"creation_date\":"
+    "\"1700000000000\","
     "\"number_of_shards\":\"1\",\"number_of_replicas\":\"0\",\"uuid\":\"YmVuY2gtaW5kZXgtdXVpZA\","
     "\"version\":{\"created\":\"136407827\"},\"provided_name\":\"bench\"}}}}";
 static const char stats[] =
-    "{\"indices\":{\"bench\":{\"shards\":{\"0\":[{\"routing\":{\"state\":\"STARTED\",\"primary\":true,\"node\":\"n\"},"
+    "{\"indices\":{\"bench\":{\"shards\":{\"0\":[{\"routing\":{\"state\":\"STARTED\",\"primary\":"
+    "true,\"node\":\"n\"},"
     "\"seq_no\":{\"max_seq_no\":-1,\"local_checkpoint\":-1,\"global_checkpoint\":-1}}]}}}}";
 
 static void answer(struct buffer *out, const char *status, struct span body, bool head_only)
 {
-    buffer_appendf(out, "HTTP/1.1 %s\r\ncontent-type: application/json; charset=UTF-8\r\ncontent-length: %zu\r\n\r\n",
+    buffer_appendf(out,
+                   "HTTP/1.1 %s\r\ncontent-type: application/json; "
+                   "charset=UTF-8\r\ncontent-length: %zu\r\n\r\n",
                    status, body.size);
     if (!head_only)
         buffer_append_span(out, body);
@@ -81,7 +91,8 @@ static void append_item(struct buffer *out, struct span id)
     buffer_append_cstr(out, "{\"_index\":\"bench\",\"_id\":\"");
     buffer_append_span(out, id);
     buffer_appendf(out,
-                   "\",\"_version\":1,\"result\":\"created\",\"_shards\":{\"total\":1,\"successful\":1,\"failed\":0},"
+                   "\",\"_version\":1,\"result\":\"created\",\"_shards\":{\"total\":1,"
+                   "\"successful\":1,\"failed\":0},"
                    "\"_seq_no\":%lld,\"_primary_term\":1",
                    (long long)seq_no);
 }
@@ -213,7 +224,8 @@ static size_t serve(struct buffer *out, struct span in)
 static bool peer_send(struct peer *peer, int epoll)
 {
     while (peer->sent < peer->out.size) {
-        ssize_t sent = send(peer->fd, peer->out.data + peer->sent, peer->out.size - peer->sent, MSG_NOSIGNAL);
+        ssize_t sent =
+            send(peer->fd, peer->out.data + peer->sent, peer->out.size - peer->sent, MSG_NOSIGNAL);
         if (sent < 0 && errno == EAGAIN) {
             struct epoll_event event = {.events = EPOLLOUT, .data.ptr = peer};
             epoll_ctl(epoll, EPOLL_CTL_MOD, peer->fd, &event);
@@ -272,7 +284,8 @@ static void *loop(void *arg)
     setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     setsockopt(listener, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
     setsockopt(listener, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    if (bind(listener, (struct sockaddr *)&address, sizeof address) != 0 || listen(listener, 1024) != 0) {
+    if (bind(listener, (struct sockaddr *)&address, sizeof address) != 0 ||
+        listen(listener, 1024) != 0) {
         perror("stub");
         exit(1);
     }

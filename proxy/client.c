@@ -549,10 +549,24 @@ static bool client_read_head(struct client *client)
     }
 }
 
+/* STREAMING: hands on what has come of the body. True when the client is in another state now. */
+static bool client_pass_on(struct client *client)
+{
+    struct http_refusal refusal = {0};
+
+    if (client->body.done)
+        return false;
+    if (!stream_on_client_bytes(client->stream, &refusal))
+        client_stream_malformed(client, &refusal);
+    else if (client->state == CLIENT_STREAMING && !client->body.done && client->at_end &&
+             client->in.end == client->in.start)
+        client_destroy(client, false);
+    return client->state != CLIENT_STREAMING;
+}
+
 /* Does what can be done with what has come. */
 static void client_run(struct client *client)
 {
-    struct http_refusal refusal = {0};
     int requests = 0;
 
     if (client->running)
@@ -576,16 +590,7 @@ static void client_run(struct client *client)
             going = client->state != CLIENT_COLLECTING;
             break;
         case CLIENT_STREAMING:
-            if (client->body.done) {
-                going = false;
-            } else if (!stream_on_client_bytes(client->stream, &refusal)) {
-                client_stream_malformed(client, &refusal);
-            } else {
-                if (client->state == CLIENT_STREAMING && !client->body.done && client->at_end &&
-                    client->in.end == client->in.start)
-                    client_destroy(client, false);
-                going = client->state != CLIENT_STREAMING;
-            }
+            going = client_pass_on(client);
             break;
         case CLIENT_DRAINING:
             client_drop_body(client);

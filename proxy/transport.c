@@ -12,6 +12,7 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -130,7 +131,9 @@ void transport_init_client(struct transport *transport, int fd, SSL_CTX *context
     } else {
         SSL_set_hostflags(transport->ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
         SSL_set1_host(transport->ssl, host);
-        SSL_set_tlsext_host_name(transport->ssl, host);
+        /* SSL_set_tlsext_host_name, which would cast the const away where compilers see it */
+        SSL_ctrl(transport->ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
+                 (void *)(uintptr_t)host);
     }
 }
 

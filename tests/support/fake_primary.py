@@ -23,6 +23,7 @@ import threading
 import time
 
 import processes
+import tandem
 from tandem import program, yaml
 
 UUID = "YmVuY2gtaW5kZXgtdXVpZA"
@@ -151,6 +152,9 @@ def tandems_own(request):
         found = DEFINITION
     elif path.endswith("/_stats/docs"):
         found = STATS
+    elif path.startswith("/.tandem/"):
+        status, found = (404, {}) if request.method == "GET" else (201, {"result": "created"})
+        return answer(status, json.dumps(found).encode(), [("content-type", "application/json")])
     elif path in ("/_template", "/_index_template", "/_component_template", "/_ingest/pipeline"):
         found = {}
     else:
@@ -309,7 +313,7 @@ def get(port, target="/bench/_search", method="GET", fields=(), body=None, **opt
 class Proxy:
     """tandem-proxy in front of PRIMARIES (URLs), with a journal of its own."""
 
-    def __init__(self, primaries, settings=None, rlimit_files=None):
+    def __init__(self, primaries, settings=None, rlimit_files=None, active=True):
         self.folder = tempfile.mkdtemp(prefix="tandem-http-")
         self.port, admin = processes.free_port(), processes.free_port()
         values = {"log": {"level": "info"}, "proxy": {"listen": "127.0.0.1:%d" % self.port,
@@ -327,9 +331,13 @@ class Proxy:
         self.log_path = os.path.join(self.folder, "proxy.log")
         self.rlimit_files = rlimit_files
         self.admin = admin
-        self.start()
+        os.mkdir(os.path.join(self.folder, "journal"))
+        with open(os.path.join(self.folder, "journal", "adopt"), "w"):
+            pass  # a new journal is meant: the primary need not be asked
+        self.start(active)
 
-    def start(self):
+    def start(self, active=True):
+        """ACTIVE: wait until writes are admitted, which needs a primary that can be reached."""
         own = os.environ.get("TANDEM_PROXY_BIN")
         args = [own, self.config] if own else [program("tandem-proxy"), "--config", self.config]
         if self.rlimit_files:
@@ -337,9 +345,17 @@ class Proxy:
         env = dict(os.environ, ASAN_OPTIONS="detect_leaks=1:exitcode=99:quarantine_size_mb=2",  # tests look at memory
                    UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1:exitcode=99")
         self.child = processes.spawn(args, self.log_path, env=env)
-        processes.wait_until(self._answers, 30, "the proxy listens (see %s)" % self.log_path)
+        ready = self._active if active and not own else self._listens
+        processes.wait_until(ready, 30, "the proxy is ready (see %s)" % self.log_path)
 
-    def _answers(self):
+    def _active(self):
+        try:
+            status = tandem.request("http://127.0.0.1:%d" % self.admin, "GET", "/_tandem/status").json()
+        except OSError:
+            status = {}
+        return self._listens() and status.get("state") == "active"
+
+    def _listens(self):
         assert self.child.poll() is None, "the proxy ended: " + processes.last_lines(self.log_path)
         try:
             socket.create_connection(("127.0.0.1", self.port), 1).close()

@@ -94,7 +94,8 @@ def test_what_cannot_be_verified_is_refused_with_the_reason(authority, good, tmp
               "expired": lambda: authority.issue("expired", "IP:127.0.0.1", expired=True)}.get(wrong, lambda: good)()
     tls = server_tls(*issued, highest=ssl.TLSVersion.TLSv1_1 if wrong == "old version" else None)
     primary = FakePrimary(tls=None if wrong == "plain text" else tls)
-    proxy = Proxy([primary.url.replace("http:", "https:")], {"primary.ca_file": authority.certificate})
+    proxy = Proxy([primary.url.replace("http:", "https:")], {"primary.ca_file": authority.certificate},
+                  active=False)
     try:
         got = get(proxy.port, method="POST", body=b"{}")
     finally:

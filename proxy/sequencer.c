@@ -67,7 +67,7 @@ static void open_ring_grow(struct sequencer *sq, uint64_t span_needed)
     if (size == sq->open_size)
         return;
     uint8_t *grown = bytes_zalloc(size);
-    for (uint64_t n = sq->lowest_open; n < sq->next_intent; n++)
+    for (uint64_t n = sq->lowest_open; n < sq->lowest_open + sq->open_size; n++)
         grown[n % size] = sq->open[n % sq->open_size];
     free(sq->open);
     sq->open = grown;

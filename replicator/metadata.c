@@ -33,12 +33,13 @@ static void apply_pending(struct standby *sb);
 
 void life_document(const struct life *life, struct buffer *out)
 {
-    json_t *json = json_pack(
-        "{s:s?, s:s?, s:s, s:I, s:s, s:s?, s:s?, s:s?, s:s?, s:I, s:I, s:b}", "key", life->key,
-        "name", life->name, "life", life->hex, "incarnation", (json_int_t)life->incarnation,
-        "state", life_state_name(life->state), "why", life->why, "applied", life->applied, "uuid",
-        life->standby_uuid, "history_uuid", life->standby_history, "stamp", (json_int_t)life->stamp,
-        "since_seq", (json_int_t)life->since_seq, "filling", life->filling);
+    json_t *json =
+        json_pack("{s:s, s:s?, s:s?, s:s, s:I, s:s, s:s?, s:s?, s:s?, s:s?, s:I, s:I, s:b}", "kind",
+                  "life", "key", life->key, "name", life->name, "hex", life->hex, "incarnation",
+                  (json_int_t)life->incarnation, "state", life_state_name(life->state), "why",
+                  life->why, "applied", life->applied, "uuid", life->standby_uuid, "history_uuid",
+                  life->standby_history, "stamp", (json_int_t)life->stamp, "since_seq",
+                  (json_int_t)life->since_seq, "filling", life->filling);
     if (life->wanted != NULL && life->state != LIFE_READY)
         json_object_set_new(json, "wanted", json_string(life->wanted));
     char *text = json_dumps(json, JSON_COMPACT);
@@ -646,7 +647,7 @@ static void reapply_life(struct standby *sb, struct life *life)
 {
     struct buffer bytes = {0};
     struct record record = {
-        .header = {.kind = RECORD_METADATA, .seq = 0, .timeline = 1, .parts = 1},
+        .header = {.kind = RECORD_METADATA, .seq = 1, .boot = 1, .timeline = 1, .parts = 1},
         .metadata = {.type = SPAN("index"),
                      .name = span_cstr(life->key),
                      .state_version = life->stamp,

@@ -128,12 +128,13 @@ void takeover_document(struct standby *sb, const char *state, struct buffer *out
                               json_pack("{s:I, s:I}", "timeline", (json_int_t)sb->bases[i].timeline,
                                         "base", (json_int_t)sb->bases[i].base));
     json_t *json = json_pack(
-        "{s:i, s:s?, s:s, s:i, s:o, s:I, s:I, s:s, s:I, s:[I, I], s:I, s:I, s:I}", "format", 1,
-        "system_id", sb->system_id, "state", state, "timeline", 1, "bases", bases, "life",
-        (json_int_t)sb->life, "session", (json_int_t)sb->session, "journal", sb->journal_text,
-        "checkpoint", (json_int_t)sb->stored_checkpoint, "marks", (json_int_t)sb->marks[0],
-        (json_int_t)sb->marks[1], "parked", (json_int_t)parked_count(sb), "high_term",
-        (json_int_t)sb->high_term, "updated_ms", (json_int_t)(sb->world->wall_us(sb) / 1000));
+        "{s:s, s:i, s:s?, s:s, s:i, s:o, s:I, s:I, s:s, s:I, s:[I, I], s:I, s:I, s:I}", "kind",
+        "standby", "format", 1, "system_id", sb->system_id, "state", state, "timeline", 1, "bases",
+        bases, "life", (json_int_t)sb->life, "session", (json_int_t)sb->session, "journal",
+        sb->journal_text, "checkpoint", (json_int_t)sb->stored_checkpoint, "marks",
+        (json_int_t)sb->marks[0], (json_int_t)sb->marks[1], "parked", (json_int_t)parked_count(sb),
+        "high_term", (json_int_t)sb->high_term, "updated_ms",
+        (json_int_t)(sb->world->wall_us(sb) / 1000));
     char *text = json_dumps(json, JSON_COMPACT);
     buffer_append_cstr(out, text);
     free(text);
@@ -453,6 +454,20 @@ static bool belongs_to_us(struct standby *sb, struct script *script, const json_
     return true;
 }
 
+/* Nothing in it is searched but by `kind`. */
+static void push_document_index(struct standby *sb, struct script *script)
+{
+    struct buffer body = {0};
+    buffer_appendf(
+        &body,
+        "{\"settings\":{\"index\":{\"number_of_shards\":1,\"auto_expand_replicas\":\"0-1\"%s}},"
+        "\"mappings\":%s{\"dynamic\":false,\"properties\":{\"kind\":{\"type\":\"keyword\"}}}%s}",
+        engine_at_least(sb, 7, 7) ? ",\"hidden\":true" : "",
+        engine_at_least(sb, 7, 0) ? "" : "{\"_doc\":", engine_at_least(sb, 7, 0) ? "" : "}");
+    script_push(script, on_optional, buffer_cstr(&body), "PUT", "/.tandem");
+    buffer_fini(&body);
+}
+
 static void on_document(struct script *script, int http_status, struct span body)
 {
     struct standby *sb = script->sb;
@@ -464,13 +479,7 @@ static void on_document(struct script *script, int http_status, struct span body
             new_life_of_standby(sb, NULL, 0);
         sb->checkpoint = 0;
         sb->session = stored_number(sb, "session") + 1;
-        script_push(script, on_optional,
-                    engine_at_least(sb, 7, 7)
-                        ? "{\"settings\":{\"index\":{\"number_of_shards\":1,\"auto_expand_"
-                          "replicas\":\"0-1\",\"hidden\":true}}}"
-                        : "{\"settings\":{\"index\":{\"number_of_shards\":1,\"auto_expand_"
-                          "replicas\":\"0-1\"}}}",
-                    "PUT", "/.tandem");
+        push_document_index(sb, script);
         push_session(sb, script, condition);
     } else if (script_expect(script, http_status, body, false) &&
                belongs_to_us(sb, script, source)) {
@@ -488,7 +497,8 @@ static void on_document(struct script *script, int http_status, struct span body
                               from */
             sb->checkpoint = sb->marks[0];
             script_push(script, on_optional, NULL, "POST", "/.tandem/_refresh");
-            script_push(script, on_registry, NULL, "GET", "/.tandem/_search?size=10000&q=life:*");
+            script_push(script, on_registry, NULL, "GET",
+                        "/.tandem/_search?size=10000&q=kind:life");
         }
         sb->stored_checkpoint = checkpoint;
         take_document_numbers(sb, json);

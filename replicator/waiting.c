@@ -43,6 +43,7 @@ static struct span waiting_row_key(uint8_t key[12], uint32_t incarnation, uint64
 static void append_record(const struct item *item, struct buffer *out)
 {
     struct record record = {.header = {.kind = RECORD_ROW,
+                                       .boot = 1,
                                        .seq = item->seq,
                                        .timeline = item->timeline,
                                        .time_us = item->time_us,

@@ -47,7 +47,7 @@ SITE_SETTINGS = (
 # Templates and pipelines that an engine brings along, on each cluster when it likes.
 BUILT_IN = ".* xpack_monitoring_* ilm-history* slm-history*".split()
 
-TANDEM_ALIASES = ".tandem-"
+TANDEM_ALIASES = ".tandem"
 TANDEM_TEMPLATE = "tandem-shadow"
 
 

@@ -226,7 +226,7 @@ class Tandem:
             "proxy": {"listen": "127.0.0.1:%d" % port, "admin": "127.0.0.1:%d" % admin_port,
                       "threads": 2},
             "primary": {"name": "a", "urls": [self.primary.url]},
-            "journal": {"folder": os.path.join(self.folder, "journal"), "size_max": "1GB"},
+            "journal": {"folder": os.path.join(self.folder, "journal"), "size_max": "1GB", "keep_size": "512MB"},
             "standbys": standbys,
         }
 

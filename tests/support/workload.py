@@ -21,7 +21,7 @@ from tandem import request
 
 IDS = ["id-%d" % i for i in range(24)] + ["with space", "a/b%2Fc", "\N{SNOWMAN}\N{PILE OF POO}",
                                           "long-" + "x" * 507]
-ROUTINGS = ["red", "green", "blue"]
+ROUTINGS = ["red", "green", "black"]  # shards 0, 2 and 1 of 3: two routings in one shard would be one document
 # Values that an engine would map differently, according to which comes first.
 GUESSES = [7, 7.5, "seven", "2024-02-29", True, [1, 2], {"deep": {"er": 1}}, {"deep": "flat"}]
 PLAIN, ROUTED, PIPED, WRITTEN = "plain", "routed", "piped", "written-1"

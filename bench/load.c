@@ -1,9 +1,9 @@
 /* load.c - sends requests over N connections and says how long the answers took.
  *
- *     load [-c connections] [-d seconds] [-r requests/s] [-m METHOD] [-b body bytes] [-n bulk
- * documents]
- *          [-H "Name: value"]... host:port path
+ *     load [-c connections] [-w seconds] [-d seconds] [-r requests/s] [-m METHOD] [-b body bytes]
+ *          [-n bulk documents] [-H "Name: value"]... host:port path
  *
+ * What is sent in the first -w seconds warms up and is counted in all= only.
  * Without -r each connection sends its next request when the answer to the one before has come
  * (closed loop). With -r requests begin at fixed times, and each is measured from the time at which
  * it should have begun: a server that stalls is not excused by the requests that could not be sent
@@ -28,13 +28,13 @@
 
 #include "base/bytes.h"
 #include "base/clock.h"
-#include "base/counters.h"
 
 #define EVENTS 256
 #define READ_SIZE ((size_t)256 << 10)
 
 struct options {
-    int connections, seconds;
+    int connections;
+    double warm_up, seconds;
     double rate; /* 0: closed loop */
     const char *method, *path, *host, *port;
     size_t body_bytes, documents;
@@ -53,8 +53,9 @@ struct link {
 };
 
 static struct options options = {.connections = 1, .seconds = 5, .method = "GET"};
-static struct histogram latencies;
-static uint64_t answers, errors, statuses[6], bytes_in, next_number;
+static uint32_t *latencies; /* of each answer, in microseconds */
+static size_t latencies_room;
+static uint64_t all, answers, errors, statuses[6], bytes_in, next_number;
 static uint64_t begin_us, end_us, next_due_us;
 static char *body; /* what every request carries */
 
@@ -151,6 +152,15 @@ static void link_begin(struct link *link, int epoll, uint64_t due_us)
         die("send");
 }
 
+static void note_latency(uint64_t took_us)
+{
+    if (answers == latencies_room) {
+        latencies_room = latencies_room == 0 ? 65536 : latencies_room * 2;
+        latencies = bytes_realloc(latencies, latencies_room * sizeof latencies[0]);
+    }
+    latencies[answers++] = took_us > UINT32_MAX ? UINT32_MAX : (uint32_t)took_us;
+}
+
 /* Finds status and length in a complete head; false when it has no length. */
 static bool read_head(struct link *link, struct span head)
 {
@@ -171,10 +181,10 @@ static void link_answered(struct link *link, int epoll)
     uint64_t now = clock_now_us();
 
     link->busy = false;
+    all++;
     if (link->due_us >= begin_us && now < end_us) {
-        answers++;
         statuses[link->status / 100 > 5 ? 0 : link->status / 100]++;
-        histogram_add(&latencies, now - link->due_us);
+        note_latency(now - link->due_us);
     }
     if (options.rate == 0 && now < end_us)
         link_begin(link, epoll, now);
@@ -188,7 +198,8 @@ static bool link_read(struct link *link, int epoll)
     if (got <= 0)
         return got < 0 && errno == EAGAIN;
     struct span rest = span_of(data, (size_t)got);
-    bytes_in += rest.size;
+    if (clock_now_us() >= begin_us)
+        bytes_in += rest.size;
     while (rest.size > 0) {
         if (link->left == UINT64_MAX) {
             size_t before = link->head.size;
@@ -262,13 +273,16 @@ static void run(struct link *links, int epoll)
 static void parse(int argc, char **argv)
 {
     int option;
-    while ((option = getopt(argc, argv, "c:d:r:m:b:n:H:")) != -1) {
+    while ((option = getopt(argc, argv, "c:w:d:r:m:b:n:H:")) != -1) {
         switch (option) {
         case 'c':
             options.connections = atoi(optarg);
             break;
+        case 'w':
+            options.warm_up = atof(optarg);
+            break;
         case 'd':
-            options.seconds = atoi(optarg);
+            options.seconds = atof(optarg);
             break;
         case 'r':
             options.rate = atof(optarg);
@@ -290,16 +304,45 @@ static void parse(int argc, char **argv)
         }
     }
     char *colon = optind + 1 < argc ? strrchr(argv[optind], ':') : NULL;
-    if (colon == NULL || options.connections < 1 || options.seconds < 1) {
+    if (colon == NULL || options.connections < 1 || options.seconds <= 0) {
         fprintf(stderr,
-                "usage: load [-c N] [-d SECONDS] [-r RATE] [-m METHOD] [-b BYTES] [-n DOCUMENTS] "
-                "[-H FIELD] host:port path\n");
+                "usage: load [-c N] [-w SECONDS] [-d SECONDS] [-r RATE] [-m METHOD] [-b BYTES] "
+                "[-n DOCUMENTS] [-H FIELD] host:port path\n");
         exit(2);
     }
     *colon = 0;
     options.host = argv[optind];
     options.port = colon + 1;
     options.path = argv[optind + 1];
+}
+
+static int by_value(const void *a, const void *b)
+{
+    uint32_t x, y;
+
+    memcpy(&x, a, sizeof x);
+    memcpy(&y, b, sizeof y);
+    return x < y ? -1 : x > y;
+}
+
+static uint32_t quantile(double q)
+{
+    return answers == 0 ? 0 : latencies[(size_t)(q * (double)(answers - 1))];
+}
+
+static void print(void)
+{
+    if (answers > 0)
+        qsort(latencies, answers, sizeof latencies[0], by_value);
+    printf("requests=%llu per_second=%.0f mb_per_second=%.1f p50=%u p90=%u p99=%u p999=%u max=%u "
+           "2xx=%llu 4xx=%llu 5xx=%llu other=%llu errors=%llu all=%llu\n",
+           (unsigned long long)answers, (double)answers / options.seconds,
+           (double)(bytes_in + answers * options.body_bytes) / options.seconds / 1e6, quantile(0.5),
+           quantile(0.9), quantile(0.99), quantile(0.999), quantile(1),
+           (unsigned long long)statuses[2], (unsigned long long)statuses[4],
+           (unsigned long long)statuses[5],
+           (unsigned long long)(statuses[0] + statuses[1] + statuses[3]),
+           (unsigned long long)errors, (unsigned long long)all);
 }
 
 int main(int argc, char **argv)
@@ -314,23 +357,12 @@ int main(int argc, char **argv)
         links[i].fd = dial();
         epoll_ctl(epoll, EPOLL_CTL_ADD, links[i].fd, &event);
     }
-    begin_us = next_due_us = clock_now_us();
-    end_us = begin_us + (uint64_t)options.seconds * 1000000;
+    next_due_us = clock_now_us();
+    begin_us = next_due_us + (uint64_t)(options.warm_up * 1e6);
+    end_us = begin_us + (uint64_t)(options.seconds * 1e6);
     for (int i = 0; i < options.connections && options.rate == 0; i++)
         link_begin(&links[i], epoll, clock_now_us());
     run(links, epoll);
-    printf("requests=%llu per_second=%.0f mb_per_second=%.1f p50=%llu p90=%llu p99=%llu p999=%llu "
-           "max=%llu "
-           "2xx=%llu 4xx=%llu 5xx=%llu other=%llu errors=%llu\n",
-           (unsigned long long)answers, (double)answers / options.seconds,
-           (double)(bytes_in + answers * options.body_bytes) / options.seconds / 1e6,
-           (unsigned long long)histogram_quantile(&latencies, 0.5),
-           (unsigned long long)histogram_quantile(&latencies, 0.9),
-           (unsigned long long)histogram_quantile(&latencies, 0.99),
-           (unsigned long long)histogram_quantile(&latencies, 0.999),
-           (unsigned long long)atomic_load(&latencies.max_us), (unsigned long long)statuses[2],
-           (unsigned long long)statuses[4], (unsigned long long)statuses[5],
-           (unsigned long long)(statuses[0] + statuses[1] + statuses[3]),
-           (unsigned long long)errors);
+    print();
     return 0;
 }

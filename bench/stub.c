@@ -6,8 +6,9 @@
  *     GET  /bytes/N              a body of N bytes
  *     PUT, POST .../_doc/..., _create   201 with a growing _seq_no
  *     POST .../_bulk             an item for each action line
- *     GET  /, /_cluster/state..., /bench, .../_stats...   what Tandem asks for, with one index
- * `bench` any other POST             200 {} behind the whole body
+ *     GET  /, /_cluster/state..., /bench, .../_stats..., .../_recovery
+ *                                what Tandem asks for, with one index, `bench`
+ *     any other POST             200 {} behind the whole body, which is not kept
  *
  * Usage: stub [port [threads]]
  *
@@ -41,6 +42,7 @@ struct peer {
     struct buffer in;  /* owned: one request, perhaps more */
     struct buffer out; /* owned: what is left to send */
     size_t sent;
+    uint64_t skip; /* of a body that nobody looks at: bytes still to come */
 };
 
 static uint16_t port = 9311;
@@ -74,6 +76,9 @@ static const char stats[] =
     "{\"indices\":{\"bench\":{\"shards\":{\"0\":[{\"routing\":{\"state\":\"STARTED\",\"primary\":"
     "true,\"node\":\"n\"},"
     "\"seq_no\":{\"max_seq_no\":-1,\"local_checkpoint\":-1,\"global_checkpoint\":-1}}]}}}}";
+
+static const char recovery[] =
+    "{\"bench\":{\"shards\":[{\"id\":0,\"type\":\"EMPTY_STORE\",\"primary\":true}]}}";
 
 static void answer(struct buffer *out, const char *status, struct span body, bool head_only)
 {
@@ -164,6 +169,8 @@ static void answer_get(struct buffer *out, struct span target, struct span path,
         answer(out, "200 OK", span_cstr(state_version), head_only);
     } else if (contains(path, "/_stats")) {
         answer(out, "200 OK", span_cstr(stats), head_only);
+    } else if (contains(path, "/_recovery")) {
+        answer(out, "200 OK", span_cstr(recovery), head_only);
     } else if (span_equal(path, SPAN("/bench")) && contains(target, "ignore_unavailable")) {
         answer(out, "200 OK", span_cstr(definition), head_only);
     } else {
@@ -188,17 +195,20 @@ static size_t content_length(struct span head)
     return 0;
 }
 
-/* Answers the request at the front of `in`; its size, or 0 when it is not complete. */
-static size_t serve(struct buffer *out, struct span in)
+static bool is_write(struct span path)
 {
+    return contains(path, "/_bulk") || contains(path, "/_doc") || contains(path, "/_create");
+}
+
+/* Answers the request at the front of `in`; its size, or 0 when it is not complete. */
+static size_t serve(struct peer *peer, struct span in)
+{
+    struct buffer *out = &peer->out;
     const char *end = in.size == 0 ? NULL : memmem(in.data, in.size, "\r\n\r\n", 4);
     if (end == NULL)
         return 0;
     struct span head = span_of(in.data, (size_t)(end - in.data) + 4);
     size_t length = content_length(head);
-    if (in.size < head.size + length)
-        return 0;
-    struct span body = span_of(in.data + head.size, length);
     const char *space = memchr(head.data, ' ', head.size);
     const char *stop = space == NULL ? NULL : memchr(space + 1, ' ', (size_t)(end - space));
     if (stop == NULL)
@@ -209,6 +219,13 @@ static size_t serve(struct buffer *out, struct span in)
     if (query != NULL)
         path.size = (size_t)(query - target.data);
 
+    if (in.size < head.size + length) {
+        if (is_write(path))
+            return 0;
+        peer->skip = head.size + length - in.size;
+        return in.size;
+    }
+    struct span body = span_of(in.data + head.size, length);
     if (span_equal(method, SPAN("GET")) || span_equal(method, SPAN("HEAD")))
         answer_get(out, target, path, method.data[0] == 'H');
     else if (contains(path, "/_bulk"))
@@ -240,6 +257,22 @@ static bool peer_send(struct peer *peer, int epoll)
     return true;
 }
 
+/* Drops what comes of a body that nobody looks at; behind its end comes the answer. */
+static bool peer_skip(struct peer *peer, int epoll)
+{
+    static _Thread_local char data[READ_SIZE];
+    ssize_t got =
+        recv(peer->fd, data, peer->skip < sizeof data ? (size_t)peer->skip : sizeof data, 0);
+
+    if (got <= 0)
+        return got < 0 && errno == EAGAIN;
+    peer->skip -= (uint64_t)got;
+    if (peer->skip > 0)
+        return true;
+    answer(&peer->out, "200 OK", SPAN("{}"), false);
+    return peer_send(peer, epoll);
+}
+
 static bool peer_on_event(struct peer *peer, int epoll, uint32_t events)
 {
     if (events & EPOLLOUT) {
@@ -251,13 +284,15 @@ static bool peer_on_event(struct peer *peer, int epoll, uint32_t events)
         }
         return true;
     }
+    if (peer->skip > 0)
+        return peer_skip(peer, epoll);
     char *at = buffer_reserve(&peer->in, peer->in.size == 0 ? 16384 : READ_SIZE);
     ssize_t got = recv(peer->fd, at, peer->in.capacity - peer->in.size, 0);
     if (got <= 0)
         return got < 0 && errno == EAGAIN;
     peer->in.size += (size_t)got;
     size_t used, total = 0;
-    while ((used = serve(&peer->out, span_of(peer->in.data + total, peer->in.size - total))) > 0)
+    while ((used = serve(peer, span_of(peer->in.data + total, peer->in.size - total))) > 0)
         total += used;
     if (total == peer->in.size)
         buffer_clear(&peer->in);

@@ -133,7 +133,7 @@ def test_a_late_second_answer_reaches_nobody(primary, port):
         connection.send(answer(200, b"right"))
 
         def later():
-            time.sleep(0.1)
+            time.sleep(0.1)  # the answer before it must be through first
             try:
                 connection.send(answer(200, b"for nobody"))
             except OSError:

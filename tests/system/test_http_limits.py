@@ -189,7 +189,7 @@ def test_without_descriptors_accepting_pauses_and_work_goes_on(primary):
         end = time.monotonic() + 1.5
         while time.monotonic() < end:
             assert worker.send(b"GET /bench/_search HTTP/1.1\r\nHost: t\r\n\r\n").read().status == 200
-            time.sleep(0.05)
+            time.sleep(0.05)  # a steady load, whose cost is measured
         assert proxy.cpu_s() - before < 0.5
         for client in crowd:
             client.sock.close()
@@ -352,7 +352,7 @@ def test_a_pause_within_a_head_or_chunk_does_not_shift_the_frames(shared):
         for part in (b"POST /bench/_search HTTP/1.1\r\nHost: t\r\nX-Id: a\r\nTransfer-Enc", b"oding: chunked\r", b"\n\r\n1", b"0\r\n0123456789",
                      b"abcdef\r", b"\n0\r\n", b"\r\nGET /bench/_search HTTP/1.1\r\nHost: t\r\nX-Id: b\r\n\r\n"):
             client.send(part)
-            time.sleep(0.03)
+            time.sleep(0.03)  # so that each part arrives alone
         assert client.read().body == b"a0123456789abcdef"
         assert client.read().body == b"b"
 
@@ -362,7 +362,7 @@ def test_a_pause_within_a_head_or_chunk_does_not_shift_the_frames(shared):
 
 @pytest.mark.parametrize("rounds", range(3))
 def test_sigterm_fails_no_request(primary, rounds):
-    primary.handler = lambda request, connection: (time.sleep(0.002), answer(200, b"ok" + request.body))[1]
+    primary.handler = lambda request, connection: (time.sleep(0.002), answer(200, b"ok" + request.body))[1]  # under way at the end
     proxy = Proxy([primary.url], {"proxy.drain_timeout": "10s"})
     failures, served, stopping = [], [0], threading.Event()
 

@@ -1,10 +1,10 @@
 /* main.c - tandem-proxy: start, signals, orderly stop.
  *
- * Threads: the main one runs the control loop (follower, doubt, replicators, admin); each worker has a loop of its own; the
- * sequencer has the journal.
+ * Threads: the main one runs the control loop (follower, doubt, replicators, admin); each worker
+ * has a loop of its own; the sequencer has the journal.
  *
- * Exit codes: 0 after an orderly stop; 1 when a promise could not be kept any more (the disk failed); 2 when it
- * cannot start as it is configured.
+ * Exit codes: 0 after an orderly stop; 1 when a promise could not be kept any more (the disk
+ * failed); 2 when it cannot start as it is configured.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -72,8 +72,8 @@ static void world_call(struct core *core, struct es_call *call)
 
 static void world_fatal(struct core *core, enum status status, const char *why)
 {
-    log_error("proxy", "ending at once, nothing more is acknowledged: %s: %s: %s", why, status_text(status),
-              journal_why(core->journal));
+    log_error("proxy", "ending at once, nothing more is acknowledged: %s: %s: %s", why,
+              status_text(status), journal_why(core->journal));
     _exit(1);
 }
 
@@ -128,7 +128,8 @@ static bool start_admin(struct program *program, char *why, size_t why_size)
     program->admin = admin_new(program->loop, at->host, at->port, why, why_size);
     if (program->admin == NULL)
         return false;
-    program->report = (struct report){&program->core, program->replicators, program->workers, clock_now_us()};
+    program->report = (struct report){&program->core, program->replicators, program->workers,
+                                      program->client, clock_now_us()};
     admin_route(program->admin, "GET", "/_tandem/status", answer_status, &program->report);
     admin_route(program->admin, "GET", "/_tandem/metrics", answer_metrics, &program->report);
     admin_route(program->admin, "POST", "/_tandem/adopt", answer_adopt, program);
@@ -152,7 +153,8 @@ static void on_stop(evutil_socket_t sig, short what, void *arg)
     if (program->draining)
         return;
     program->draining = true;
-    log_info("proxy", "%s: draining, what is under way is finished", sig == SIGTERM ? "SIGTERM" : "SIGINT");
+    log_info("proxy", "%s: draining, what is under way is finished",
+             sig == SIGTERM ? "SIGTERM" : "SIGINT");
     core_set_state(&program->core, PROXY_DRAINING);
     workers_drain(program->workers);
     CHECK(pthread_create(&program->drainer, NULL, drain_main, program) == 0);
@@ -177,7 +179,8 @@ static void on_reload(evutil_socket_t sig, short what, void *arg)
     char why[1000];
     (void)sig;
     (void)what;
-    if (settings_reload(program->settings, program->config, &fresh, &changed, &restart, why, sizeof why) != STATUS_OK) {
+    if (settings_reload(program->settings, program->config, &fresh, &changed, &restart, why,
+                        sizeof why) != STATUS_OK) {
         log_error("proxy", "reload: nothing was changed: %s", why);
         return;
     }
@@ -211,10 +214,12 @@ static int cannot_start(const char *why)
 }
 
 /* Opens the journal; makes one only where none can have been lost. */
-static enum status open_journal(struct program *program, const char *authorization, char *why, size_t why_size)
+static enum status open_journal(struct program *program, const char *authorization, char *why,
+                                size_t why_size)
 {
     const struct settings *settings = program->settings;
-    struct journal_options options = {.folder = settings->journal_folder, .size_max = settings->journal_size_max, .sync = true};
+    struct journal_options options = {
+        .folder = settings->journal_folder, .size_max = settings->journal_size_max, .sync = true};
     char marker[4096], trace_why[400];
     snprintf(marker, sizeof marker, "%s/adopt", settings->journal_folder);
     enum status status = journal_open_lmdb(&options, &program->core.journal, why, why_size);
@@ -225,14 +230,21 @@ static enum status open_journal(struct program *program, const char *authorizati
     case TRACE_NONE:
         options.create = true;
         if (adopt)
-            log_warn("proxy", "adopted: starting on a new, empty journal; every index with content is filling");
+            log_warn(
+                "proxy",
+                "adopted: starting on a new, empty journal; every index with content is filling");
         return journal_open_lmdb(&options, &program->core.journal, why, why_size);
     case TRACE_FOUND:
-        snprintf(why, why_size, "there is no journal in %s, but the primary was written to through journal %s: it is lost, or this is "
-                 "the wrong folder. To go on without it: tandemctl adopt", settings->journal_folder, trace_why);
+        snprintf(why, why_size,
+                 "there is no journal in %s, but the primary was written to through journal %s: it "
+                 "is lost, or this is "
+                 "the wrong folder. To go on without it: tandemctl adopt",
+                 settings->journal_folder, trace_why);
         return STATUS_JOURNAL_MISSING;
     case TRACE_AWAY:
-        snprintf(why, why_size, "there is no journal in %s yet, and the primary cannot be asked whether there was one: %s",
+        snprintf(why, why_size,
+                 "there is no journal in %s yet, and the primary cannot be asked whether there was "
+                 "one: %s",
                  settings->journal_folder, trace_why);
         return STATUS_CLUSTER_AWAY;
     }
@@ -281,14 +293,16 @@ static int run(struct program *program)
     char *authorization = NULL;
     if (program->settings->primary_insecure_skip_verify)
         log_warn("primary", "its certificate is not verified (primary.insecure_skip_verify)");
-    if (secret_authorization(program->settings->primary_credentials_file, &authorization, why, sizeof why) != STATUS_OK ||
+    if (secret_authorization(program->settings->primary_credentials_file, &authorization, why,
+                             sizeof why) != STATUS_OK ||
         open_journal(program, authorization, why, sizeof why) != STATUS_OK)
         return cannot_start(why);
     program->loop = loop_new("control");
     make_world(program, authorization);
     secret_free(authorization);
     if (core_init(&program->core, why, sizeof why) != STATUS_OK ||
-        workers_open(&program->workers, program->settings, &program->core, why, sizeof why) != STATUS_OK ||
+        workers_open(&program->workers, program->settings, &program->core, why, sizeof why) !=
+            STATUS_OK ||
         replicators_new(&program->core, &program->replicators, why, sizeof why) != STATUS_OK ||
         !start_admin(program, why, sizeof why))
         return cannot_start(why);
@@ -299,8 +313,9 @@ static int run(struct program *program)
     loop_timer_init(&program->retention, program->loop, on_retention);
     loop_timer_set(&program->tick, 0);
     loop_timer_set(&program->retention, RETENTION_INTERVAL_US);
-    log_info("proxy", "tandem-proxy %s listens on %s, admin on %s, journal %s in %s", TANDEM_VERSION,
-             program->settings->proxy_listen.text, program->settings->proxy_admin.text, program->core.journal_text,
+    log_info("proxy", "tandem-proxy %s listens on %s, admin on %s, journal %s in %s",
+             TANDEM_VERSION, program->settings->proxy_listen.text,
+             program->settings->proxy_admin.text, program->core.journal_text,
              program->settings->journal_folder);
     loop_run(program->loop);
     return 0;
@@ -330,15 +345,18 @@ static void stop(struct program *program)
 static int usage(FILE *out)
 {
     fprintf(out, "usage: tandem-proxy --config FILE\n\n"
-                 "The proxy in front of the primary cluster. Every setting is in FILE; see conf/tandem.yml.\n"
+                 "The proxy in front of the primary cluster. Every setting is in FILE; see "
+                 "conf/tandem.yml.\n"
                  "  SIGTERM  finish what is under way, then end    SIGHUP  read FILE again\n");
     return out == stdout ? 0 : EXIT_CANNOT_START;
 }
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"config", required_argument, NULL, 'c'}, {"version", no_argument, NULL, 'v'}, {"help", no_argument, NULL, 'h'}, {0}};
+    static const struct option options[] = {{"config", required_argument, NULL, 'c'},
+                                            {"version", no_argument, NULL, 'v'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {0}};
     static struct program program;
     char why[1000];
     int option;

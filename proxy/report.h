@@ -12,11 +12,13 @@
 struct core;
 struct replicators;
 struct workers;
+struct es_client;
 
 struct report {
     struct core *core;
     struct replicators *replicators;
     struct workers *workers;
+    struct es_client *client; /* Tandem's own calls to the primary */
     uint64_t begun_us;
 };
 

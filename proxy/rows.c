@@ -328,7 +328,7 @@ static void build_row(struct exchange *ex, struct write_item *item)
         .routing = item->routed ? item->routing : item->alias_routing,
         .id = item->answer.id.size != 0 ? write_decode(ex, item->answer.id) : item->id,
         .content = CONTENT_JSON,
-        .type = item->type,
+        .type = item->type.size != 0 ? item->type : SPAN_NONE,
         .proof = ROW_ANSWERED,
         .op = ROW_INDEX,
     };

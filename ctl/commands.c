@@ -107,7 +107,7 @@ static void show_text(const struct answer *answer, const char *otherwise)
     puts(json_text(answer->json, "text", otherwise));
 }
 
-/* ------------------------------------------------------------------------------------------------------
+/* ------------------------------------------------------------------------------------------------
  * pause, resume, release. */
 
 struct order {
@@ -223,7 +223,7 @@ enum ctl_exit ctl_release(struct ctl *ctl)
                         "seeded."});
 }
 
-/* ------------------------------------------------------------------------------------------------------
+/* ------------------------------------------------------------------------------------------------
  * parked. */
 
 static enum ctl_exit list_parked(const struct standby_settings *standby)
@@ -304,7 +304,7 @@ enum ctl_exit ctl_parked(struct ctl *ctl)
     return answer.exit;
 }
 
-/* ------------------------------------------------------------------------------------------------------
+/* ------------------------------------------------------------------------------------------------
  * adopt. */
 
 /* When root does it, what is made belongs to whoever owns the folder above: the daemon must be able

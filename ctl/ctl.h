@@ -35,7 +35,7 @@ void ctl_say(const char *format, ...) PRINTF_LIKE(1, 2);
 /* Says what is wrong with the command line and gives CTL_REFUSED. */
 enum ctl_exit ctl_usage(const char *format, ...) PRINTF_LIKE(1, 2);
 
-/* ------------------------------------------------------------------------------------------------------
+/* ------------------------------------------------------------------------------------------------
  * ask.c */
 
 struct answer {
@@ -54,7 +54,7 @@ void answer_fini(struct answer *answer);
 /* The text of member NAME of OBJECT, or OTHERWISE. */
 const char *json_text(const json_t *object, const char *name, const char *otherwise);
 
-/* ------------------------------------------------------------------------------------------------------
+/* ------------------------------------------------------------------------------------------------
  * Commands: each takes its options from ctl->argv. */
 
 enum ctl_exit ctl_status(struct ctl *ctl);

@@ -36,7 +36,7 @@ struct dump {
     bool damaged; /* something could not be read */
 };
 
-/* ------------------------------------------------------------------------------------------------------
+/* ------------------------------------------------------------------------------------------------
  * Which index an incarnation is. */
 
 static struct life *life_of(struct dump *dump, uint32_t incarnation)
@@ -111,7 +111,7 @@ static bool wanted(struct dump *dump, const struct record *record)
     return incarnation != 0 && life_is(life_of(dump, incarnation), options->index);
 }
 
-/* ------------------------------------------------------------------------------------------------------
+/* ------------------------------------------------------------------------------------------------
  * Lines of text. */
 
 static bool is_plain(struct span text)
@@ -257,7 +257,7 @@ static void record_text(struct dump *dump, const struct record *record)
     }
 }
 
-/* ------------------------------------------------------------------------------------------------------
+/* ------------------------------------------------------------------------------------------------
  * Lines of JSON. */
 
 static void json_text_member(struct buffer *line, const char *name, struct span text)
@@ -382,7 +382,7 @@ static void record_json(struct dump *dump, const struct record *record)
     buffer_append_char(line, '}');
 }
 
-/* ------------------------------------------------------------------------------------------------------
+/* ------------------------------------------------------------------------------------------------
  * The commands. */
 
 static struct journal *open_reader(const char *folder)

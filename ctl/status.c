@@ -52,7 +52,7 @@ static enum ctl_exit view_exit(const struct view *view)
     return answered == 0 ? CTL_UNREACHABLE : CTL_INCOMPLETE;
 }
 
-/* ------------------------------------------------------------------------------------------------------
+/* ------------------------------------------------------------------------------------------------
  * Values, readable. Each returns text that is valid until the sixteenth call after it. */
 
 static char *scratch(void)
@@ -127,7 +127,7 @@ static const char *bytes(const json_t *object, const char *name)
     return out;
 }
 
-/* ------------------------------------------------------------------------------------------------------
+/* ------------------------------------------------------------------------------------------------
  * A table with columns as wide as they must be. */
 
 struct table {
@@ -192,7 +192,7 @@ static void table_print(struct table *table)
     *table = (struct table){NULL, 0};
 }
 
-/* ------------------------------------------------------------------------------------------------------
+/* ------------------------------------------------------------------------------------------------
  * The parts of the view. */
 
 static const char *node_health(const json_t *primary)

@@ -4,11 +4,12 @@
  *
  * What must hold:
  *   - nothing_sent is true only while not one byte of the request was handed to a socket. Only then
- * the call may move to another connection; a reset right behind the first byte counts as sent.
+ *     the call may move to another connection; a reset right behind the first byte counts as sent.
  *   - A connection goes back to its pool only behind an answer that is complete, says keep-alive,
- * and left no byte, and only if the request was sent completely. In every other case it is closed.
+ *     and left no byte, and only if the request was sent completely. In every other case it is
+ *     closed.
  *   - Bytes of the answer are handed out in order and once; `held` is what was decoded and not
- * taken yet.
+ *     taken yet.
  *
  * The special complication: a node that refuses a long body answers and closes while we are still
  * sending. Sending fails then, but the answer is there to be read; so a failed send waits for what
@@ -78,7 +79,7 @@ static void call_fail(struct call *call, const char *why)
     call->ops->on_failure(call);
 }
 
-/* ------------------------------------------------------------------------------------------------------
+/* ------------------------------------------------------------------------------------------------
  * Beginning and sending. */
 
 void call_start(struct call *call, struct upstream *upstream, const struct call_ops *ops,
@@ -211,7 +212,7 @@ void call_on_writable(struct call *call)
         call->ops->on_writable(call);
 }
 
-/* ------------------------------------------------------------------------------------------------------
+/* ------------------------------------------------------------------------------------------------
  * The answer. */
 
 static void call_answer_complete(struct call *call)

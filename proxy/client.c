@@ -8,8 +8,8 @@
  *
  * What must hold:
  *   - One request at a time: the next is read from `in` when the answer to the one before is out.
- * So answers come in the order of the requests, and a client that pipelines cannot make us hold
- * more than one buffer.
+ *     So answers come in the order of the requests, and a client that pipelines cannot make us
+ *     hold more than one buffer.
  *   - An answer, once begun, is sent to its end or the connection is cut; never two answers mixed.
  *   - Behind an error of framing nothing more is read as a request.
  *   - What a client can make us keep is counted in shared->body_bytes before it is kept.
@@ -72,7 +72,7 @@ void client_set_state(struct client *client, enum client_state next)
 
 static void client_run(struct client *client);
 
-/* ------------------------------------------------------------------------------------------------------
+/* ------------------------------------------------------------------------------------------------
  * Moving bytes. */
 
 static void client_arm_read(struct client *client, bool more)
@@ -164,7 +164,7 @@ size_t client_send(struct client *client, struct span data)
     return sent - of_out;
 }
 
-/* ------------------------------------------------------------------------------------------------------
+/* ------------------------------------------------------------------------------------------------
  * The end of a connection. */
 
 void client_destroy(struct client *client, bool reset)
@@ -239,7 +239,7 @@ static void client_request_done(struct client *client)
     client_run(client);
 }
 
-/* ------------------------------------------------------------------------------------------------------
+/* ------------------------------------------------------------------------------------------------
  * Answers of ours. */
 
 const char *client_connection_field(struct client *client, bool last)
@@ -368,7 +368,7 @@ void client_say_continue(struct client *client, const struct http_head *head)
     client_send(client, SPAN_NONE);
 }
 
-/* ------------------------------------------------------------------------------------------------------
+/* ------------------------------------------------------------------------------------------------
  * Streams. */
 
 void client_stream_done(struct client *client)
@@ -400,7 +400,7 @@ void client_stream_malformed(struct client *client, const struct http_refusal *r
         client_destroy(client, true);
 }
 
-/* ------------------------------------------------------------------------------------------------------
+/* ------------------------------------------------------------------------------------------------
  * Requests. */
 
 /* Our own pseudonym in a request's Via: it has been here before. */
@@ -609,7 +609,7 @@ static void client_run(struct client *client)
     client->running = false;
 }
 
-/* ------------------------------------------------------------------------------------------------------
+/* ------------------------------------------------------------------------------------------------
  * Events. */
 
 /* The client sends nothing more. */
@@ -804,7 +804,7 @@ static void client_on_write(evutil_socket_t fd, short what, void *arg)
     }
 }
 
-/* ------------------------------------------------------------------------------------------------------
+/* ------------------------------------------------------------------------------------------------
  * Time, beginning, end. */
 
 /* The client did not send in time what we wait for. */

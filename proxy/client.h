@@ -75,7 +75,7 @@ void client_tick(struct client *client, uint64_t now);
 /* The worker drains: closes the connection if it has been silent. */
 void client_drain(struct client *client, uint64_t now);
 
-/* ------------------------------------------------------------------------------------------------------
+/* ------------------------------------------------------------------------------------------------
  * For stream.c and collect.c. */
 
 void client_set_state(struct client *client, enum client_state next);

@@ -1,13 +1,13 @@
-/* definitions.c - what the primary's cluster state says, as lives and objects: compared, numbered,
- * ready to be journaled.
+/* definitions.c - the primary's cluster state as lives and objects: compared, numbered, journaled.
  *
  * What must hold:
  *   - A life gets one short number, once; the number is durable with its first record.
- *   - A life is journaled as gone only when its end is believed: the index-graveyard names its
- * uuid, a deletion of its name passed this proxy, or the same uuid lives on with a new history (it
- * was restored over).
+ *   - A life is journaled as gone only when its end is believed:
+ *       - the index-graveyard names its uuid, or
+ *       - a deletion of its name passed this proxy, or
+ *       - the same uuid lives on with a new history (it was restored over).
  *   - A record's stamp is the version of a state read that began before its content was read, so
- * that a newer content under an older stamp is only ever journaled again, never lost.
+ *     that a newer content under an older stamp is only ever journaled again, never lost.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

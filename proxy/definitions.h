@@ -1,5 +1,4 @@
-/* definitions.h - what the primary's cluster state says, as lives and objects: compared, numbered,
- * ready to be journaled.
+/* definitions.h - the primary's cluster state as lives and objects: compared, numbered, journaled.
  *
  * Private to the follower: follower.c asks the primary and decides when, definitions.c reads the
  * answers.

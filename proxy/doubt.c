@@ -4,21 +4,23 @@
  *
  *     IDLE -> STATE -> NAMES* -> TERMS -> STATS* -> READ -> TERMS_AGAIN -> COMMIT -> IDLE
  *
- * STATE   a cluster state read that began now: which life does each name have?
- * TERMS   the primary term t of each shard concerned
- * STATS   max_seq_no m of its primary copy, until its global checkpoint has reached the first m: a
- * replica may answer the read, and an isolated former primary never gets there READ    a realtime
- * _mget. Found: a probed row with its own numbers. Not found: a negative row (t, m): every state
- * that was replaced by then is below it, every later write above it AGAIN   the terms once more:
- * another primary meanwhile proves nothing, so the batch begins anew
+ *     STATE   a cluster state read that began now: which life does each name have?
+ *     NAMES   what date mathematics in a name means now
+ *     TERMS   the primary term t of each shard concerned
+ *     STATS   max_seq_no m of its primary copy, until its global checkpoint has reached the first
+ *             m: a replica may answer the read, and an isolated former primary never gets there
+ *     READ    a realtime _mget. Found: a probed row with its own numbers. Not found: a negative
+ *             row (t, m): every state that was replaced by then is below it, every later write
+ *             above it
+ *     TERMS_AGAIN   another primary meanwhile proves nothing: the batch begins anew
  *
  * What must hold:
  *   - Nothing is ever issued again.
  *   - An intent is closed only in the transaction that holds the rows of all its items.
- *   - The lost request may still execute later, so the ids are looked at again after 1 s, 10 s and
- * 60 s (the watch list).
+ *   - The lost request may still execute later, so the ids are looked at again after 1 s, 10 s
+ *     and 60 s (the watch list).
  *   - What can't be probed now (a shard without a primary) stays open, is counted, and holds marks
- * back.
+ *     back.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

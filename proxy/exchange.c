@@ -1,20 +1,21 @@
-/* exchange.c - one write, or one change of definitions, on its way through the proxy: the machine
- * without I/O.
+/* exchange.c - one write, or one change of definitions, through the proxy: the machine without I/O.
  *
  * A write walks these states; exchange_set_state() alone moves it:
  *
- *     READING -> HELD -> INTENDING -> FORWARDING -> CONFIRMING -> CAPTURING -> JOURNALING ->
- * REPLYING
+ *     READING -> HELD -> INTENDING -> FORWARDING -> CONFIRMING -> CAPTURING
+ *                                                         -> JOURNALING -> REPLYING
  *
- * HELD only while a change of definitions is under way on one of its names; CONFIRMING only where
- * the life that was hit is not certain; CAPTURING only where the answer does not hold the resulting
- * document. A change of definitions walks READING -> HELD -> FORWARDING -> CONFIRMING -> REPLYING.
+ *     HELD        only while a change of definitions is under way on one of its names
+ *     CONFIRMING  only where the life that was hit is not certain
+ *     CAPTURING   only where the answer does not hold the resulting document
+ *
+ * A change of definitions walks READING -> HELD -> FORWARDING -> CONFIRMING -> REPLYING.
  *
  * What must hold, whatever happens around us:
  *   - No client sees success for a write whose rows are not durable.
  *   - No write is forwarded before its intent is durable, or before its body is complete.
- *   - What got no certain answer stays an open intent until doubt has found out; it is never issued
- * again.
+ *   - What got no certain answer stays an open intent until doubt has found out; it is never
+ *     issued again.
  *
  * The special complication: the client may vanish in any state, yet a write the primary has already
  * applied must still reach the journal. So `owner` may turn NULL, and the walk goes on.

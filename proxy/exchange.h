@@ -1,7 +1,8 @@
-/* exchange.h - one write, or one change of definitions, on its way through the proxy: the machine without I/O.
+/* exchange.h - one write, or one change of definitions, through the proxy: the machine without I/O.
  *
- * The data path (client.c, upstream.c) reads requests and moves bytes; what must happen in which order, and what may be
- * answered when, is decided here and nowhere else. The simulation drives the same functions.
+ * The data path (client.c, upstream.c) reads requests and moves bytes; what must happen in which
+ * order, and what may be answered when, is decided here and nowhere else. The simulation drives the
+ * same functions.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -52,7 +53,7 @@ void reply_fini(struct reply *reply);
 void reply_error(struct reply *reply, int status, const char *type, const char *outcome,
                  const char *format, ...) PRINTF_LIKE(5, 6);
 
-/* ------------------------------------------------------------------------------------------------------
+/* ------------------------------------------------------------------------------------------------
  * Where a request goes, by its head alone. Thread-safe. */
 
 enum route {
@@ -72,7 +73,7 @@ void route_request(struct core *core, const struct http_head *head, struct routi
  * appended to. False when BODY is not what we expect: send it as it is. */
 bool nodes_rewrite(struct span body, struct span publish, struct buffer *out);
 
-/* ------------------------------------------------------------------------------------------------------
+/* ------------------------------------------------------------------------------------------------
  * The machine. All calls for one exchange come from one thread, that of its loop. */
 
 /* What an exchange asks of the thread it lives in. Each returns at once. */

@@ -3,8 +3,10 @@
  * Threads: the main one runs the control loop (follower, doubt, replicators, admin); each worker
  * has a loop of its own; the sequencer has the journal.
  *
- * Exit codes: 0 after an orderly stop; 1 when a promise could not be kept any more (the disk
- * failed); 2 when it cannot start as it is configured.
+ * Exit codes:
+ *     0   after an orderly stop
+ *     1   a promise could not be kept any more (the disk failed)
+ *     2   it cannot start as it is configured
  *
  * SPDX-License-Identifier: Apache-2.0
  */

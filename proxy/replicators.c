@@ -1,8 +1,10 @@
-/* replicators.c - the replicators on this host: who is connected, how far each is, and how long records are kept for them.
+/* replicators.c - the replicators on this host: who is here, how far, and what is kept for them.
  *
- * Records are kept until every configured standby has them, and beyond that as journal.keep_size and journal.keep_age say (a
- * standby may be rewound). When a standby holds the journal back until it is nearly full, journal.when_full decides: `drop` gives
- * the standby that is furthest behind up, loudly; `block` lets writes be refused.
+ * Records are kept until every configured standby has them, and beyond that as journal.keep_size
+ * and journal.keep_age say (a standby may be rewound). When a standby holds the journal back until
+ * it is nearly full, journal.when_full decides:
+ *     drop    gives up the standby that is furthest behind, loudly
+ *     block   lets writes be refused
  *
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -1,4 +1,4 @@
-/* replicators.h - the replicators on this host: who is connected, how far each is, and how long records are kept for them.
+/* replicators.h - the replicators on this host: who is here, how far, and what is kept for them.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -1,4 +1,4 @@
-/* report.h - what the proxy says of itself: status for people and scripts, counters for Prometheus.
+/* report.h - what the proxy says of itself: its status, and counters for Prometheus.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -1,5 +1,4 @@
-/* request.c - a write before it goes to the primary: taken apart, and prepared so that its outcome
- * can be known.
+/* request.c - a write before the primary sees it: taken apart, so that its outcome can be known.
  *
  * Ids are given where the client gave none, updates are asked for the resulting source, and what
  * would hide the items of the answer (filter_path, format, pretty, _source filters) is taken out

@@ -1,5 +1,4 @@
-/* shard_facts.c - what the primary says of the shards that a probe needs: term, max_seq_no, global
- * checkpoint.
+/* shard_facts.c - what a probe must know of a shard: term, max_seq_no, global checkpoint.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

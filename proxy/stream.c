@@ -7,7 +7,7 @@
  *
  * What must hold:
  *   - Neither side is read from while the other takes nothing: what waits is at most one buffer in
- * each direction.
+ *     each direction.
  *   - An answer that was cut is never ended as if it were complete.
  *   - A stream that ends before its answer is complete takes its connection to the primary with it.
  *
@@ -47,7 +47,7 @@ struct stream {
     struct buffer collected; /* owned */
 };
 
-/* ------------------------------------------------------------------------------------------------------
+/* ------------------------------------------------------------------------------------------------
  * The request. */
 
 static void append_request_head(struct buffer *out, const struct worker *worker,
@@ -156,7 +156,7 @@ static void stream_on_writable(struct call *call)
         client_stream_malformed(client, &refusal);
 }
 
-/* ------------------------------------------------------------------------------------------------------
+/* ------------------------------------------------------------------------------------------------
  * The answer. */
 
 static void append_number(struct buffer *out, uint64_t number)
@@ -351,7 +351,7 @@ static const struct call_ops stream_ops = {
     .on_failure = stream_on_failure,
 };
 
-/* ------------------------------------------------------------------------------------------------------
+/* ------------------------------------------------------------------------------------------------
  * For client.c. */
 
 void stream_begin(struct client *client, const struct http_head *head,

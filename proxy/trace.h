@@ -1,7 +1,8 @@
 /* trace.h - the trace that Tandem leaves on the primary, so that a lost journal is noticed.
  *
- * The document .tandem/_doc/primary on the primary names the system and its journal. A proxy that finds no journal in its folder but such a trace
- * has lost its journal: it must not start on an empty one until somebody says so.
+ * The document .tandem/_doc/primary on the primary names the system and its journal. A proxy that
+ * finds no journal in its folder but such a trace has lost its journal: it must not start on an
+ * empty one until somebody says so (docs/dot-tandem.md).
  *
  * SPDX-License-Identifier: Apache-2.0
  */

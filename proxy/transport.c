@@ -21,7 +21,7 @@
 /* One TLS record: parts are gathered up to this, so that a head and its body travel in one. */
 #define RECORD_MAX 16384
 
-/* ------------------------------------------------------------------------------------------------------
+/* ------------------------------------------------------------------------------------------------
  * Contexts. */
 
 static SSL_CTX *context_new(const SSL_METHOD *method)
@@ -100,7 +100,7 @@ SSL_CTX *transport_client_context(const char *ca_file, bool insecure, char *why,
     return context;
 }
 
-/* ------------------------------------------------------------------------------------------------------
+/* ------------------------------------------------------------------------------------------------
  * One connection. */
 
 void transport_init_server(struct transport *transport, int fd, SSL_CTX *context)

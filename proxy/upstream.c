@@ -1,11 +1,10 @@
-/* upstream.c - one thread's connections to the nodes of the primary, and which of the nodes are
- * well.
+/* upstream.c - one thread's connections to the nodes of the primary, and which nodes are well.
  *
  * A connection walks CONNECTING -> BUSY <-> IDLE -> CLOSED; conn_set_state() alone moves it.
  *
  * What must hold:
  *   - A connection is IDLE only with no call, no unread byte, and its read event armed, so that an
- * end is seen.
+ *     end is seen.
  *   - A call that could not be given a connection has sent nothing: it may go to any other node.
  *   - Nothing is called back from within upstream_get() but call_on_connection().
  *
@@ -59,7 +58,7 @@ static void conn_set_state(struct upstream_conn *conn, enum conn_state next)
     conn->state = next;
 }
 
-/* ------------------------------------------------------------------------------------------------------
+/* ------------------------------------------------------------------------------------------------
  * Nodes. */
 
 static void node_failed(struct upstream *upstream, struct node *node, const char *why)
@@ -127,7 +126,7 @@ size_t upstream_well(const struct upstream *upstream)
     return well;
 }
 
-/* ------------------------------------------------------------------------------------------------------
+/* ------------------------------------------------------------------------------------------------
  * Connections. */
 
 void upstream_read_more(struct upstream_conn *conn, bool more)
@@ -341,7 +340,7 @@ static struct upstream_conn *conn_from_pool(struct node *node)
     return NULL;
 }
 
-/* ------------------------------------------------------------------------------------------------------
+/* ------------------------------------------------------------------------------------------------
  * What a call asks for. */
 
 void upstream_fail_later(struct upstream *upstream, struct call *call)
@@ -413,7 +412,7 @@ void upstream_put(struct upstream_conn *conn, bool reusable)
         event_active(&upstream->later, EV_TIMEOUT, 0);
 }
 
-/* ------------------------------------------------------------------------------------------------------
+/* ------------------------------------------------------------------------------------------------
  * Between turns. */
 
 /* Gives those that wait what there is, the oldest first. */

@@ -1,5 +1,4 @@
-/* upstream.h - one thread's connections to the nodes of the primary, and which of the nodes are
- * well.
+/* upstream.h - one thread's connections to the nodes of the primary, and which nodes are well.
  *
  * A connection belongs to one call at a time (call.h) and waits in its node's pool between calls.
  * It goes back there only behind an answer that was complete, clean and keep-alive; anything that

@@ -1,5 +1,4 @@
-/* worker.c - the threads that move bytes: one loop each, with a listener, clients and connections
- * of its own.
+/* worker.c - the threads that move bytes: each has a loop, a listener, clients and connections.
  *
  * The end: workers_drain() stops accepting; every answer from then on is the connection's last;
  * idle connections are closed after a moment in which they may still send. A worker ends when
@@ -29,7 +28,7 @@ struct workers {
     size_t count;
 };
 
-/* ------------------------------------------------------------------------------------------------------
+/* ------------------------------------------------------------------------------------------------
  * Memory that callbacks may still look at. */
 
 void worker_free_later(struct worker *worker, void *memory)
@@ -52,7 +51,7 @@ static void worker_reap(struct loop_task *task)
     worker->dead_count = 0;
 }
 
-/* ------------------------------------------------------------------------------------------------------
+/* ------------------------------------------------------------------------------------------------
  * Time and the end. */
 
 void worker_may_end(struct worker *worker)
@@ -143,7 +142,7 @@ static void worker_fini(struct worker *worker)
     free(worker->dead);
 }
 
-/* ------------------------------------------------------------------------------------------------------
+/* ------------------------------------------------------------------------------------------------
  * All of them. */
 
 static bool shared_init(struct shared *shared, const struct settings *settings, struct core *core,

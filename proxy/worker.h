@@ -1,5 +1,4 @@
-/* worker.h - the threads that move bytes: one loop each, with a listener, clients and connections
- * of its own.
+/* worker.h - the threads that move bytes: each has a loop, a listener, clients and connections.
  *
  * Nothing is shared between workers but what is read-only and a few atomic numbers (struct shared).
  *

@@ -1,5 +1,4 @@
-/* write.h - one write request taken apart: its items, what happened to each, and the rows that
- * follow.
+/* write.h - one write taken apart: its items, what happened to each, and the rows that follow.
  *
  * Private to the files that are the exchange: exchange.c (the order of things), request.c (before
  * the primary), rows.c (after it), render.c (what the client sees).

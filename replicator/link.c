@@ -1,4 +1,4 @@
-/* link.c - the replicator's line to the proxy on this host: news of records, marks, checkpoints. See journal/wire.h.
+/* link.c - the line to the proxy: news of records, marks, checkpoints (see wire.h).
  *
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -1,4 +1,4 @@
-/* link.h - the replicator's line to the proxy on this host: news of records, marks, checkpoints. See journal/wire.h.
+/* link.h - the line to the proxy: news of records, marks, checkpoints (see wire.h).
  *
  * SPDX-License-Identifier: Apache-2.0
  */

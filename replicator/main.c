@@ -1,7 +1,9 @@
 /* main.c - tandem-replicator: start, signals, orderly stop; one standby a process.
  *
- * Exit codes: 0 after an orderly stop or a release; 1 when a person must decide (the message says what); 2 when it cannot start as it
- * is configured.
+ * Exit codes:
+ *     0   after an orderly stop, also of a released standby
+ *     1   a person must decide; the message says what
+ *     2   it cannot start as it is configured
  *
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -4,10 +4,12 @@
  * Three things wait for the earlier rows of their index first: its end, its closing, and a change
  * of its mapping (the gate must not open for a row).
  *
- * Making an index on the standby: 1. its document in .tandem says what is about to be made; 2. it
- * is created with the primary's definition and a marker alias `.tandem.<life>`, by which a
- * restarted replicator knows it as its own; 3. the gate is closed (total_fields.limit: 1); 4. the
- * alias of this session is added, so that rows may come.
+ * Making an index on the standby:
+ *  1. its document in .tandem says what is about to be made
+ *  2. it is created with the primary's definition and a marker alias `.tandem.<life>`, by which a
+ *     restarted replicator knows it as its own
+ *  3. the gate is closed (total_fields.limit: 1)
+ *  4. the alias of this session is added, so that rows may come
  *
  * What must hold: an index of the standby that carries no marker of ours is never changed or
  * deleted.

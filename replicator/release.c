@@ -1,12 +1,14 @@
-/* release.c - giving a standby back as an ordinary cluster: drain, then undo everything that
- * replication set.
+/* release.c - gives a standby back as an ordinary cluster: drains, undoes what replication set.
  *
  * Works with the primary and the proxy alive or dead: what is in the journal is drained. Rows that
- * still wait for a mapping go through an open gate, in order. Then, in this order: the aliases of
- * rows and lives go (nothing of ours can write any more), each index gets the primary's own limits
- * and pipelines back, templates that waited are put, the shadow goes, lifecycle engines start, and
- * .tandem says "released". Every step can be repeated: a release that was interrupted is begun
- * again.
+ * still wait for a mapping go through an open gate, in order. Then:
+ *  1. the aliases of rows and lives go: nothing of ours can write any more
+ *  2. each index gets the primary's own limits and pipelines back
+ *  3. templates that waited are put
+ *  4. the shadow goes, and lifecycle engines start
+ *  5. .tandem says "released"
+ *
+ * Every step can be repeated: a release that was interrupted is begun again.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -6,12 +6,12 @@
  *
  * What must hold:
  *   - A record is marked done only when its effect is on the standby, or it is durable in the side
- * table (waiting, parked).
+ *     table (waiting, parked).
  *   - The checkpoint is the end of the contiguous done prefix, and becomes durable in the
- * transaction with the verdicts that moved it.
+ *     transaction with the verdicts that moved it.
  *   - A delete is remembered in the same transaction as its verdict.
  *   - Every row goes through the alias of its life and this session, with require_alias and its
- * external version.
+ *     external version.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

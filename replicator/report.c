@@ -1,4 +1,4 @@
-/* report.c - what the replicator says of itself: status for people and scripts, counters for Prometheus.
+/* report.c - what the replicator says of itself: its status, and counters for Prometheus.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

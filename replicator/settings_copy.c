@@ -1,9 +1,12 @@
 /* settings_copy.c - an index definition of the primary as the standby is to have it.
  *
- * Copied as they are: analysis, similarity, sorting, shard counts, mappings, aliases. Not copied:
- * what the engine gives out itself, and what is the site's own (replicas, allocation, tiers,
- * blocks, refresh interval). Held back until the standby is released: final pipelines, write
- * limits, the number of fields (the gate). docs/metadata.md lists them for people.
+ *     copied              analysis, similarity, sorting, shard counts, mappings, aliases ...
+ *     never copied        what the engine gives out itself, and what is the site's own (replicas,
+ *                         allocation, blocks, refresh interval)
+ *     held back, until    final pipelines, write limits, the number of fields (the gate)
+ *     the release
+ *
+ * docs/metadata.md lists them for people.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -1,5 +1,4 @@
-/* takeover.c - taking a standby over: identity, session, aliases, position; and what `.tandem` says
- * afterwards.
+/* takeover.c - takes a standby over: identity, session, aliases, position; writes `.tandem`.
  *
  *  1. which engine, which cluster: the cluster_uuid is pinned in the store
  *  2. .tandem/standby: whose standby it is, how far it is; another system's is refused
@@ -8,7 +7,7 @@
  *  5. the indices there are compared with the registry: what vanished or was restored is noticed
  *  6. in one call the former sessions' aliases go and ours come: late bulks of others find no alias
  *  7. the position: the lower of what the store and .tandem say; further back when the standby
- * itself went back
+ *     itself went back
  *
  * The layout of .tandem is described in docs/dot-tandem.md.
  *

@@ -1,14 +1,14 @@
-/* waiting.c - rows that wait for something, and rows that a standby refuses: the side tables on
- * disk.
+/* waiting.c - rows that wait for something, and rows that a standby refuses: side tables on disk.
  *
  * A row waits when its index is not there yet or takes no writes, or when its mapping has not come.
  * All later rows of the same document wait behind it. They are tried again in order of seq when
  * what they wait for may have come. A row is parked when the standby refuses it for good; a person
  * retries or drops it.
  *
- * Waiting: key incarnation (4 bytes, big-endian), seq (8, big-endian); value the record as it stood
- * in the journal. Parked: key seq (8, big-endian); value length of the reason (4, little-endian),
- * reason, record.
+ *     waiting   key: incarnation (4 bytes, big-endian), seq (8, big-endian)
+ *               value: the record as it stood in the journal
+ *     parked    key: seq (8, big-endian)
+ *               value: length of the reason (4, little-endian), the reason, the record
  *
  * SPDX-License-Identifier: Apache-2.0
  */

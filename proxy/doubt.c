@@ -30,6 +30,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/json.h"
 #include "base/log.h"
 #include "conf/settings.h"
 #include "es/shard.h"
@@ -578,6 +579,17 @@ static bool judge_probe(struct probe *p, const struct shard_fact *fact)
     return true;
 }
 
+/* The text of a raw JSON string; empty when there is none. */
+static struct span decoded(struct doubt *d, struct span raw)
+{
+    struct buffer text = {0};
+    struct span copy = SPAN_NONE;
+    if (raw.size != 0 && json_string_decode(raw, &text))
+        copy = arena_copy(&d->arena, buffer_span(&text));
+    buffer_fini(&text);
+    return copy;
+}
+
 static bool take_read(struct doubt *d, struct span body)
 {
     struct outcome_walk walk;
@@ -597,6 +609,7 @@ static bool take_read(struct doubt *d, struct span body)
         p->seq_no = doc.seq_no;
         p->version = doc.version;
         p->source = arena_copy(&d->arena, doc.source);
+        p->routing = decoded(d, doc.routing);
         p->answered = judge_probe(p, shard_facts_get(&d->facts, p->target->name, p->shard));
     }
     return true;
@@ -609,8 +622,11 @@ static bool needs_source_first(const struct probe *p)
     return p->row && p->found && !p->read_source;
 }
 
+/* A document that was found is reached by its own routing: another request with the same id, in the
+ * same shard, may have given it one that the request in doubt had not. */
 static enum status write_probe_row(struct doubt *d, struct journal_txn *txn, const struct probe *p)
 {
+    struct span routing = p->found ? p->routing : p->item->routing;
 #ifdef PLANT_NO_NEGATIVE_ROW
     if (!p->found)
         return STATUS_OK;
@@ -623,8 +639,8 @@ static enum status write_probe_row(struct doubt *d, struct journal_txn *txn, con
                                     .term = p->term,
                                     .seq_no = p->seq_no,
                                     .version = p->found ? p->version : 0,
-                                    .routed = p->item->routed,
-                                    .routing = p->item->routing,
+                                    .routed = p->found ? routing.size != 0 : p->item->routed,
+                                    .routing = routing,
                                     .id = p->item->id,
                                     .content = CONTENT_JSON,
                                     .source = p->source}};

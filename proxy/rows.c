@@ -309,10 +309,10 @@ static void row_from_capture(struct exchange *ex, struct write_item *item)
     row->version = doc->version;
     row->source = doc->source;
     row->content = CONTENT_JSON;
-    if (doc->routing.size != 0) {
-        row->routed = true;
-        row->routing = write_decode(ex, doc->routing);
-    }
+    /* Its own routing: a request with another one may have written the same id in the same shard.
+     */
+    row->routed = doc->routing.size != 0;
+    row->routing = row->routed ? write_decode(ex, doc->routing) : SPAN_NONE;
 }
 
 static void build_row(struct exchange *ex, struct write_item *item)

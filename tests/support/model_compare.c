@@ -210,7 +210,7 @@ static json_t *compared_aliases(const json_t *aliases)
     const char *name;
     json_object_foreach((json_t *)(uintptr_t)aliases, name, value)
     {
-        if (strncmp(name, ".tandem-", 8) != 0)
+        if (strncmp(name, ".tandem", 7) != 0)
             json_object_set(kept, name, value);
     }
     return kept;

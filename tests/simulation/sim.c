@@ -1,0 +1,356 @@
+/* sim.c - the seeded simulation: seeds, jobs, the command line.
+ *
+ *     sim --seeds FROM COUNT [--jobs N]     runs COUNT histories, in N processes; stops at the
+ * first that fails sim --seed N [--verbose]              one history; --verbose prints it sim
+ * --find CHECKERS MAX               for planted bugs: succeeds when one of MAX histories fails
+ *
+ * Histories run in children, some hundred in each: a history that crashes the program is a failure
+ * of its seed, and what the crashes of the simulated proxies leak goes with the child.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "conf/settings.h"
+#include "replicator/standby.h"
+#include "sim.h"
+
+#define SEEDS_PER_CHILD 200
+#define JOBS_MAX 16
+#define HISTORY_MAX_US                                                                             \
+    (900 * SECOND) /* of work, with the longest waits of the watch list; jumps come on top */
+#define QUIET_MAX_US (1200 * SECOND)
+#define LOOK_US (250 * MS)
+
+/* Crashes of the simulated proxy leak what was between its threads. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+    return "detect_leaks=0";
+}
+
+/* ---- one history ---- */
+
+static struct settings *make_settings(struct sim *sim)
+{
+    struct settings *settings = settings_default();
+    struct standby_settings *sb = &settings->standbys[0];
+    settings->follower_interval = sim_chance(sim, 500) ? 200 * MS : SECOND;
+    settings->follower_request_timeout = 3 * SECOND;
+    settings->proxy_metadata_timeout = 3 * SECOND;
+    settings->proxy_hold_timeout = SECOND;
+    sb->lanes = 1 + sim_below(sim, 8);
+    sb->bulk_records = 1 + sim_below(sim, 10);
+    sb->bulks_in_flight = 1 + sim_below(sim, 4);
+    sb->request_timeout = 5 * SECOND;
+    sb->backoff_max = 2 * SECOND;
+    return settings;
+}
+
+static void sim_init(struct sim *sim, uint64_t seed, bool verbose)
+{
+    struct model_options options = {.name = "a", .seed = seed * 2};
+    struct journal_id id = {{0}};
+    memset(sim, 0, sizeof *sim);
+    sim_present = sim;
+    sim->seed = seed;
+    sim->random = seed * 0x2545f4914f6cdd1d + 1;
+    sim->verbose = verbose;
+    sim->now_us = SECOND;
+    sim->wall_offset_us = WALL_AT_START;
+    sim->ops_tail = &sim->ops;
+    faults_plan(sim);
+    sim->settings = make_settings(sim);
+    sim->clusters[PRIMARY] = model_cluster_new(&options);
+    options = (struct model_options){.name = "b", .seed = seed * 2 + 1};
+    sim->clusters[STANDBY] = model_cluster_new(&options);
+    sim->disk = memory_disk_new();
+    put_u64be(id.bytes + 8, seed + 1);
+    memory_disk_identify(sim->disk, &id);
+    sim->store_memory = store_memory_new();
+    checks_new(sim);
+    checks_observe(sim, PRIMARY);
+    checks_observe(sim, STANDBY);
+}
+
+static void sim_fini(struct sim *sim)
+{
+    replicator_free(sim);
+    proxy_free(sim);
+    sim_drop_events(sim);
+    clients_free(sim);
+    checks_free(sim);
+    for (int side = 0; side < SIDES; side++)
+        model_cluster_free(sim->clusters[side]);
+    if (sim->snapshot != NULL)
+        model_cluster_free(sim->snapshot);
+    memory_disk_free(sim->disk);
+    store_memory_free(sim->store_memory);
+    settings_free(sim->settings);
+}
+
+static bool failed(const struct sim *sim)
+{
+    return *sim->failure != '\0';
+}
+
+static const char *busy(struct sim *sim)
+{
+    const char *why = proxy_busy(sim);
+    if (why == NULL && sim->flights != 0)
+        why = "requests are under way";
+    return why == NULL ? replicator_busy(sim) : why;
+}
+
+static void run_until(struct sim *sim, uint64_t at_us)
+{
+    while (!failed(sim) && sim->heap_size != 0 && sim->heap[0].at_us <= at_us)
+        (void)sim_step(sim);
+    if (sim->now_us < at_us)
+        sim->now_us = at_us;
+}
+
+/* C8: it becomes quiet. The two looks apart are for what only the next read of the state shows. */
+static void run_until_quiet(struct sim *sim)
+{
+    uint64_t end = sim->now_us + QUIET_MAX_US;
+    unsigned quiet = 0;
+    const char *why = NULL;
+    while (!failed(sim) && quiet < 6) {
+        run_until(sim, sim->now_us + LOOK_US);
+        why = busy(sim);
+        quiet = why == NULL ? quiet + 1 : 0;
+        if (sim->now_us > end)
+            sim_fail(sim, "C8", "it does not become quiet: %s", why == NULL ? "?" : why);
+    }
+}
+
+static void run_work(struct sim *sim)
+{
+    uint64_t end = sim->now_us + HISTORY_MAX_US;
+    while (!failed(sim) && (sim->ops_left != 0 || sim->ops_waiting != 0 || sim->faults_left != 0)) {
+        if (!sim_step(sim))
+            break;
+        if (sim->now_us > end && !sim->plan.jumps)
+            sim_fail(sim, "C8", "a client waits for ever");
+    }
+}
+
+/* C6: everything again from the first record. The replicator keeps its registry, so that lives stay
+ * what they are. */
+static void replay_all(struct sim *sim)
+{
+    struct store *store;
+    sim->rewinds = true;
+    replicator_crash(sim);
+    CHECK(store_open_memory(sim->store_memory, &store) == STATUS_OK);
+    CHECK(store_begin(store) == STATUS_OK);
+    CHECK(store_delete(store, STORE_STATE, SPAN("checkpoint")) == STATUS_OK);
+    CHECK(store_commit(store) == STATUS_OK);
+    store_close(store);
+    sim_say(sim, "everything is replayed");
+    replicator_start(sim);
+    run_until_quiet(sim);
+    if (!failed(sim))
+        checks_at_end(sim);
+    if (failed(sim))
+        snprintf(sim->checker, sizeof sim->checker, "C6");
+}
+
+static void run_history(struct sim *sim)
+{
+    clients_setup(sim);
+    proxy_start(sim);
+    replicator_start(sim);
+    if (sim_chance(sim, 500))
+        run_until(sim,
+                  sim->now_us +
+                      65 * SECOND); /* what is there is known for so long that lives are certain */
+    clients_start(sim);
+    faults_start(sim);
+    run_work(sim);
+    faults_heal(sim);
+    run_until_quiet(sim);
+    if (!failed(sim))
+        checks_at_end(sim);
+    if (!failed(sim) && sim_chance(sim, 200))
+        replay_all(sim);
+}
+
+static const char *program;
+
+static void print_failure(struct sim *sim)
+{
+    printf("seed %" PRIu64 " fails: %s: %s\n", sim->seed, sim->checker, sim->failure);
+    checks_explain(sim);
+    printf("repeat with: %s --seed %" PRIu64 " --verbose\n", program, sim->seed);
+    fflush(stdout);
+}
+
+static bool run_seed(uint64_t seed, bool verbose, bool print)
+{
+    static struct sim sim;
+    sim_init(&sim, seed, verbose);
+    run_history(&sim);
+    bool ok = !failed(&sim);
+    if (!ok && print)
+        print_failure(&sim);
+    if (verbose)
+        printf("seed %" PRIu64 ": %s, %zu requests, %" PRIu64 " events, %.1f s\n", seed,
+               ok ? "ok" : "failed", sim.op_count, sim.events_run, (double)sim.now_us / 1e6);
+    sim_fini(&sim);
+    return ok;
+}
+
+/* ---- many ---- */
+
+/* Shared by all processes of a run. */
+struct board {
+    _Atomic uint64_t next; /* seed */
+    uint64_t end;
+    _Atomic uint64_t done, failures, first_failure;
+    _Atomic uint64_t running[JOBS_MAX]; /* seed + 1 */
+    bool quiet;
+};
+
+static void child_main(struct board *board, size_t job)
+{
+    for (int i = 0; i < SEEDS_PER_CHILD; i++) {
+        uint64_t seed = atomic_fetch_add(&board->next, 1);
+        if (seed >= board->end || atomic_load(&board->failures) != 0)
+            break;
+        atomic_store(&board->running[job], seed + 1);
+        if (!run_seed(seed, false, !board->quiet) && atomic_fetch_add(&board->failures, 1) == 0)
+            atomic_store(&board->first_failure, seed);
+        atomic_fetch_add(&board->done, 1);
+    }
+    atomic_store(&board->running[job], 0);
+    fflush(stdout);
+    _exit(0);
+}
+
+static pid_t child_start(struct board *board, size_t job)
+{
+    fflush(stdout);
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0)
+        child_main(board, job);
+    return pid;
+}
+
+static void child_ended(struct board *board, size_t job, int how)
+{
+    uint64_t seed = atomic_load(&board->running[job]);
+    if (how == 0)
+        return;
+    if (!board->quiet)
+        printf("seed %" PRIu64
+               " fails: C11: the program died of signal %d\nrepeat with: %s --seed %" PRIu64
+               " --verbose\n",
+               seed - 1, WTERMSIG(how), program, seed - 1);
+    if (atomic_fetch_add(&board->failures, 1) == 0)
+        atomic_store(&board->first_failure, seed - 1);
+    atomic_store(&board->running[job], 0);
+}
+
+/* Runs COUNT histories from seed FROM on, in JOBS processes at once, until one fails. */
+static struct board *run_seeds(uint64_t from, uint64_t count, size_t jobs, bool quiet)
+{
+    struct board *board =
+        mmap(NULL, sizeof *board, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    pid_t pids[JOBS_MAX];
+    size_t running = 0;
+    CHECK(board != MAP_FAILED);
+    atomic_store(&board->next, from);
+    board->end = from + count;
+    board->quiet = quiet;
+    for (size_t job = 0; job < jobs; job++, running++)
+        pids[job] = child_start(board, job);
+    while (running != 0) {
+        int how;
+        pid_t pid = wait(&how);
+        size_t job = 0;
+        while (job < jobs && pids[job] != pid)
+            job++;
+        if (job == jobs)
+            continue;
+        child_ended(board, job, how);
+        if (atomic_load(&board->next) < board->end && atomic_load(&board->failures) == 0)
+            pids[job] = child_start(board, job);
+        else
+            running--;
+    }
+    return board;
+}
+
+static int usage(FILE *out)
+{
+    fprintf(
+        out,
+        "usage: %s --seeds FROM COUNT [--jobs N] | --seed N [--verbose] | --find MAX [--jobs N]\n",
+        program);
+    return out == stdout ? 0 : 2;
+}
+
+static double seconds_since(const struct timespec *begun)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)(now.tv_sec - begun->tv_sec) + (double)(now.tv_nsec - begun->tv_nsec) / 1e9;
+}
+
+static int report(const struct board *board, double seconds, bool find)
+{
+    uint64_t done = atomic_load(&board->done), failures = atomic_load(&board->failures);
+    if (find && failures != 0)
+        printf("found with seed %" PRIu64 ", after %" PRIu64 " histories and %.1f s\n",
+               atomic_load(&board->first_failure), done, seconds);
+    else
+        printf("%" PRIu64 " histories in %.1f s, %.0f a second; %" PRIu64 " failed\n", done,
+               seconds, (double)done / (seconds + 1e-9), failures);
+    return (failures != 0) == find ? 0 : 1;
+}
+
+int main(int argc, char **argv)
+{
+    uint64_t from = 0, count = 0, jobs = 1, seed = 0;
+    bool one = false, verbose = false, find = false, ok = true;
+    struct timespec begun;
+    program = argv[0];
+    for (int i = 1; i < argc && ok; i++) {
+        if (strcmp(argv[i], "--verbose") == 0) {
+            verbose = true;
+        } else if (strcmp(argv[i], "--seed") == 0 && i + 1 < argc) {
+            one = ok = span_to_u64(span_cstr(argv[++i]), &seed);
+        } else if (strcmp(argv[i], "--jobs") == 0 && i + 1 < argc) {
+            ok = span_to_u64(span_cstr(argv[++i]), &jobs) && jobs > 0 && jobs <= JOBS_MAX;
+        } else if (strcmp(argv[i], "--find") == 0 && i + 1 < argc) {
+            find = ok = span_to_u64(span_cstr(argv[++i]), &count);
+        } else if (strcmp(argv[i], "--seeds") == 0 && i + 2 < argc) {
+            ok = span_to_u64(span_cstr(argv[i + 1]), &from) &&
+                 span_to_u64(span_cstr(argv[i + 2]), &count);
+            i += 2;
+        } else {
+            ok = false;
+        }
+    }
+    if (!ok || (!one && count == 0))
+        return usage(stderr);
+    log_init(LOG_LEVEL_DEBUG, "sim");
+    log_to(verbose ? STDOUT_FILENO : STDERR_FILENO, false);
+    atomic_store(&log_threshold, verbose ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR + 1);
+    if (verbose)
+        setvbuf(stdout, NULL, _IONBF, 0);
+    if (one)
+        return run_seed(seed, verbose, true) ? 0 : 1;
+    clock_gettime(CLOCK_MONOTONIC, &begun);
+    const struct board *board = run_seeds(from, count, jobs, find);
+    return report(board, seconds_since(&begun), find);
+}

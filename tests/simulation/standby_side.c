@@ -1,0 +1,156 @@
+/* standby_side.c - the replicator in the simulation: the world of its machines, its births and its
+ * crashes.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <inttypes.h>
+
+#include "conf/settings.h"
+#include "replicator/standby.h"
+#include "sim.h"
+
+#define TICK_QUIET_US (150 * MS)
+
+static struct sim *sim_of(struct standby *sb)
+{
+    return sb->world_arg;
+}
+
+static uint64_t world_now(struct standby *sb)
+{
+    return sim_of(sb)->now_us;
+}
+
+static uint64_t world_wall(struct standby *sb)
+{
+    return sim_of(sb)->now_us + sim_of(sb)->wall_offset_us;
+}
+
+static void world_call(struct standby *sb, struct es_call *call)
+{
+    bool bulk = memmem(call->target.data, call->target.size, "_bulk", 5) != NULL;
+    network_call(sim_of(sb), STANDBY, PROCESS_REPLICATOR, bulk ? FLIGHT_BULK : FLIGHT_OWN, call);
+}
+
+static enum status world_read(struct standby *sb, uint64_t from, size_t max_records,
+                              size_t max_bytes, struct buffer *out, size_t *count)
+{
+    return journal_read(sim_of(sb)->reader, from, max_records, max_bytes, out, count);
+}
+
+static void world_journal_info(struct standby *sb, struct journal_info *info)
+{
+    journal_info(sim_of(sb)->reader, info);
+}
+
+static enum status world_definitions(struct standby *sb, journal_each_fn each, void *arg)
+{
+    return journal_scan(sim_of(sb)->reader, JOURNAL_DEFINITIONS, SPAN_NONE, each, arg);
+}
+
+static void world_ask_mark(struct standby *sb)
+{
+    proxy_ask_mark(sim_of(sb));
+}
+
+static void world_report(struct standby *sb, uint64_t seq)
+{
+    struct sim *sim = sim_of(sb);
+    struct journal_info info;
+    journal_info(sim->reader, &info);
+    if (seq > info.last_seq)
+        sim_fail(sim, "C12", "the replicator reports seq %" PRIu64 ", the journal ends at %" PRIu64,
+                 seq, info.last_seq);
+    if (seq < sim->reported && !sim->rewinds)
+        sim_fail(sim, "C4", "the reported position went back from %" PRIu64 " to %" PRIu64,
+                 sim->reported, seq);
+    sim->reported = seq;
+}
+
+static const struct standby_world world = {world_now,      world_wall,         world_call,
+                                           world_read,     world_journal_info, world_definitions,
+                                           world_ask_mark, world_report};
+
+static void look(struct sim *sim)
+{
+    if (sim->standby->state == STANDBY_STOPPED)
+        sim_fail(sim, "C8", "the replicator stopped: %s", sim->standby->why);
+}
+
+static void tick(struct sim *sim, void *arg)
+{
+    (void)arg;
+    uint64_t next = standby_tick(sim->standby);
+    look(sim);
+    if (sim->healed && next < sim->now_us + TICK_QUIET_US)
+        next = sim->now_us + TICK_QUIET_US;
+    sim_at(sim, next, PROCESS_REPLICATOR, tick, NULL, NULL);
+}
+
+void replicator_on_records(struct sim *sim)
+{
+    if (sim->standby == NULL)
+        return;
+    standby_on_records(sim->standby);
+    look(sim);
+}
+
+void replicator_on_mark(struct sim *sim, uint64_t number)
+{
+    if (sim->standby != NULL)
+        standby_on_mark_number(sim->standby, number);
+}
+
+void replicator_start(struct sim *sim)
+{
+    if (sim->up[PROCESS_REPLICATOR])
+        return;
+    sim_say(sim, "replicator starts");
+    sim->up[PROCESS_REPLICATOR] = true;
+    CHECK(journal_open_memory(sim->disk, true, &sim->reader) == STATUS_OK);
+    CHECK(store_open_memory(sim->store_memory, &sim->store) == STATUS_OK);
+    sim->standby = standby_new(sim->settings, &sim->settings->standbys[0], sim->store, &world, sim);
+    sim_after(sim, 1, PROCESS_REPLICATOR, tick, NULL, NULL);
+}
+
+void replicator_free(struct sim *sim)
+{
+    if (!sim->up[PROCESS_REPLICATOR])
+        return;
+    sim->up[PROCESS_REPLICATOR] = false;
+    sim->life[PROCESS_REPLICATOR]++;
+    standby_free(sim->standby);
+    store_close(sim->store);
+    journal_close(sim->reader);
+    sim->standby = NULL;
+    sim->mark_wanted = false;
+}
+
+void replicator_crash(struct sim *sim)
+{
+    sim_say(sim, "replicator dies");
+    replicator_free(sim);
+}
+
+const char *replicator_busy(struct sim *sim)
+{
+    struct standby *sb = sim->standby;
+    if (sb == NULL)
+        return "the replicator is down";
+    if (sb->state != STANDBY_RUNNING)
+        return "the replicator is not running";
+    if (sb->applying || sb->bootstrap_at < sb->bootstrap.size)
+        return "the replicator applies a definition";
+    if (sb->objects_refused)
+        return "the replicator has definitions which the standby refused";
+    if (standby_lag_records(sb) != 0)
+        return "the replicator is behind";
+    if (parked_count(sb) != 0)
+        return "the replicator has parked rows";
+    for (const struct life *life = sb->lives; life != NULL; life = life->hh.next)
+        if (life->state != LIFE_READY && life->state != LIFE_GONE)
+            return "the replicator has an index that is not ready";
+    if (sb->doc_busy || replay_safe_checkpoint(sb) > sb->stored_checkpoint)
+        return "the replicator has not stored its position";
+    return NULL;
+}

@@ -144,7 +144,8 @@ static void record_is_applied(struct standby *sb)
         free(sb->pending);
         sb->pending = NULL;
     }
-    standby_on_records(sb);
+    if (!sb->reading)
+        standby_on_records(sb);
 }
 
 static struct life *pending_life(struct standby *sb)

@@ -650,8 +650,10 @@ static bool read_more(struct standby *sb)
                      sb->next_seq);
     else if (status != STATUS_OK)
         standby_stop(sb, status, "the journal cannot be read at seq %" PRIu64, sb->next_seq);
-    else if (count != 0)
+    sb->reading = true;
+    if (status == STATUS_OK && count != 0)
         take_block(sb, block);
+    sb->reading = false;
     block_put(block);
     return count != 0;
 }

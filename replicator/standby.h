@@ -161,6 +161,7 @@ struct standby {
     size_t base_count;
 
     /* replay */
+    bool reading;        /* within read_more(): what is applied at once must not read on by itself */
     uint64_t next_seq;   /* to be read */
     uint64_t first_open; /* lowest seq that is not done; next_seq when none */
     uint8_t *done;       /* ring over first_open .. next_seq: 1 = done */

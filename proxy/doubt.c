@@ -121,6 +121,12 @@ static void doubt_set_step(struct doubt *d, enum step next)
 
 /* ---- watches ---- */
 
+/* How long before the probe that comes after TRIES others. */
+static uint64_t watch_delay(unsigned tries)
+{
+    return tries < COUNT_OF(watch_delays_us) ? watch_delays_us[tries] : 0;
+}
+
 static void intent_item_copy(struct intent_item *to, const struct intent_item *from)
 {
     *to = *from;
@@ -196,7 +202,9 @@ static bool load_watch(void *arg, struct span key, struct span value)
     watch->tries = reader_u16(&reader);
     watch->term = reader_u64(&reader);
     watch->seq_no = (int64_t)reader_u64(&reader);
-    watch->due_us = d->core->now_us(d->core);
+    /* Not earlier than it would have been: the lost request does not execute sooner for our death.
+     */
+    watch->due_us = d->core->now_us(d->core) + (watch->tries == 0 ? 0 : watch_delay(watch->tries));
     if (!reader.ok ||
         intent_decode(span_of(reader.at, (size_t)(reader.end - reader.at)), &intent) != STATUS_OK) {
         free(watch);
@@ -743,8 +751,8 @@ static void watch_learn(struct watch *w, const struct probe *p, uint64_t now_us)
         w->term = p->term;
         w->seq_no = p->seq_no;
     }
-    w->due_us = now_us + watch_delays_us[w->tries < COUNT_OF(watch_delays_us) ? w->tries : 0];
     w->tries++;
+    w->due_us = now_us + watch_delay(w->tries);
 }
 
 static void watch_case_item(struct doubt *d, const struct probe *p, uint64_t now_us)

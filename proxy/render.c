@@ -69,6 +69,14 @@ static void append_get(struct buffer *out, const struct write_item *item)
     buffer_append_char(out, '}');
 }
 
+/* `get` is there because we asked for the source; that nothing was found the engine shows in any
+ * case. */
+static bool get_is_ours(const struct write_item *item)
+{
+    return item->get_added &&
+           (item->answer.get_source.size != 0 || item->answer.result != RESULT_NOOP);
+}
+
 /* Appends the object VALUE of ITEM's answer without what we added. */
 static void append_item_object(struct buffer *out, const struct write_item *item,
                                struct span object)
@@ -83,7 +91,7 @@ static void append_item_object(struct buffer *out, const struct write_item *item
     buffer_append_char(out, '{');
     while (json_next_member(&walk, &key, &value)) {
         bool get = span_equal(key, SPAN("get"));
-        if (get && item->get_added)
+        if (get && get_is_ours(item))
             continue;
         buffer_append_cstr(out, first ? "\"" : ",\"");
         first = false;
@@ -120,7 +128,7 @@ static bool is_first_try(const struct write_item *item)
 static bool item_is_untouched(const struct write_item *item)
 {
     return !item->action_was_index && !is_first_try(item) &&
-           (item->answer.get.size == 0 || (!item->get_added && item->get_filter.size == 0));
+           (item->answer.get.size == 0 || (!get_is_ours(item) && item->get_filter.size == 0));
 }
 
 static void append_bulk_item(struct buffer *out, const struct write_item *item)

@@ -224,10 +224,9 @@ static void append_names(struct buffer *out, struct span value, const char *pref
 static void want_source(struct exchange *ex, struct write_item *item, struct span value)
 {
     struct buffer filter = {0};
-    item->get_added =
-        value.size == 0 || span_equal(value, SPAN("false")) || span_equal(value, SPAN("\"false\""));
+    item->get_added = value.size == 0 || span_equal(value, SPAN("false"));
     item->get_filter = SPAN_NONE;
-    if (item->get_added || span_equal(value, SPAN("true")) || span_equal(value, SPAN("\"true\"")))
+    if (item->get_added || span_equal(value, SPAN("true")))
         return;
     if (value.data[0] == '{') {
         append_names(&filter, json_member(value, SPAN("includes")), "");
@@ -255,7 +254,12 @@ static struct span url_source(struct exchange *ex)
         buffer_append_json_string(&json, excludes);
         buffer_append_char(&json, '}');
     } else if (source.data != NULL) {
-        buffer_append_json_string(&json, source.size == 0 ? SPAN("true") : source);
+        if (source.size == 0 || span_equal(source, SPAN("true")))
+            buffer_append_cstr(&json, "true");
+        else if (span_equal(source, SPAN("false")))
+            buffer_append_cstr(&json, "false");
+        else
+            buffer_append_json_string(&json, source);
     }
     struct span out = json.size == 0 ? SPAN_NONE : arena_copy(&ex->arena, buffer_span(&json));
     buffer_fini(&json);
@@ -302,7 +306,7 @@ static void build_target(struct exchange *ex, struct span path, const char *drop
 #define DROP_RENDERING " filter_path pretty format "
 #define DROP_SOURCE                                                                                \
     DROP_RENDERING                                                                                 \
-        "_source _source_includes _source_excludes _source_include _source_exclude fields "
+    "_source _source_includes _source_excludes _source_include _source_exclude fields "
 
 static void finish_request(struct exchange *ex, struct span method)
 {
@@ -314,26 +318,31 @@ static void finish_request(struct exchange *ex, struct span method)
 
 /* ---- single documents ---- */
 
-/* The update's body with `_source: true` in place of what stands there. */
+/* The update's body with `_source: true`: in the place of the client's, or behind all else, so that
+ * line and column of an error are right. */
 static void rewrite_update_body(struct exchange *ex)
 {
     struct json_walk walk;
-    struct span key, value;
+    struct span key, value, body = buffer_span(&ex->body);
     struct buffer *out = &ex->new_body;
-    if (!json_valid(buffer_span(&ex->body)) || !json_enter(&walk, buffer_span(&ex->body), '{'))
+    const char *copied = body.data, *end = body.data + body.size;
+    bool found = false, empty = true;
+    if (!json_valid(body) || !json_enter(&walk, body, '{'))
         return; /* the primary says what is wrong with it */
-    buffer_append_cstr(out, "{\"_source\":true");
     while (json_next_member(&walk, &key, &value)) {
-        if (span_equal(key, SPAN("_source")))
+        empty = false;
+        if (!span_equal(key, SPAN("_source")))
             continue;
-        buffer_append_cstr(out, ",\"");
-        buffer_append_span(out, key);
-        buffer_append_cstr(out, "\":");
-        buffer_append_span(out, value);
+        buffer_append(out, copied, (size_t)(value.data - copied));
+        buffer_append_cstr(out, "true");
+        copied = value.data + value.size;
+        found = true;
     }
-    buffer_append_char(out, '}');
-    if (walk.failed)
-        buffer_clear(out);
+    while (!found && *--end != '}')
+        ;
+    buffer_append(out, copied, (size_t)(end - copied));
+    if (!found)
+        buffer_append_cstr(out, empty ? "\"_source\":true}" : ",\"_source\":true}");
 }
 
 static void prepare_update(struct exchange *ex, struct write_item *item)

@@ -63,6 +63,7 @@ struct catalog {
     struct catalog_alias *aliases;  /* sorted by name */
     char **streams;                 /* data streams, sorted */
     char **stream_patterns;         /* index patterns whose template makes a data stream */
+    bool pipelines_route;           /* some pipeline or script may set `_routing` */
 };
 
 struct catalog_box {

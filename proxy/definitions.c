@@ -456,6 +456,16 @@ static bool pipeline_sets_id(struct definitions *defs, const char *pipeline)
     return object->text != NULL && strstr(object->text, "\"_id\"") != NULL;
 }
 
+/* True when a pipeline, or a script that one may call, may set the routing of a document. */
+static bool pipelines_route(const struct definitions *defs)
+{
+    for (const struct object *object = defs->objects; object != NULL; object = object->hh.next)
+        if (object->text != NULL && strstr(object->text, "_routing") != NULL &&
+            (strncmp(object->key, "pipeline/", 9) == 0 || strncmp(object->key, "script/", 7) == 0))
+            return true;
+    return false;
+}
+
 static bool names_pipeline(const char *pipeline)
 {
     return *pipeline != '\0' && strcmp(pipeline, "_none") != 0;
@@ -706,6 +716,7 @@ struct catalog *definitions_finish(struct definitions *defs, const struct catalo
     for (size_t i = 0; i < catalog->index_count; i++)
         add_aliases(catalog, catalog->indices[i]);
     add_streams(defs, catalog);
+    catalog->pipelines_route = pipelines_route(defs);
     catalog_sort(catalog);
     clear_read(defs);
     return catalog;

@@ -186,11 +186,11 @@ static bool wants_capture(const struct write_item *item)
     return item->row_source == ROW_FROM_CAPTURE && !item->has_row;
 }
 
-static void append_capture_doc(struct exchange *ex, struct write_item *item)
+static void append_capture_get(struct exchange *ex, const struct write_item *item,
+                               struct span routing)
 {
     struct buffer *body = &ex->capture_body;
     struct span id = item->answer.id.size != 0 ? write_decode(ex, item->answer.id) : item->id;
-    struct span routing = item->routed ? item->routing : item->alias_routing;
     buffer_append_cstr(body, body->size > 9 ? ",{\"_index\":" : "{\"_index\":");
     buffer_append_json_string(body, span_cstr(item->hit->name));
     buffer_append_cstr(body, ",\"_id\":");
@@ -204,6 +204,32 @@ static void append_capture_doc(struct exchange *ex, struct write_item *item)
         buffer_append_json_string(body, item->type);
     }
     buffer_append_char(body, '}');
+}
+
+/* One get for each shard, by routings that lead there: the first numbers that do. */
+static void append_sweep(struct exchange *ex, struct write_item *item)
+{
+    const struct catalog_index *index = item->hit;
+    struct span id = item->answer.id.size != 0 ? write_decode(ex, item->answer.id) : item->id;
+    for (uint32_t shard = 0; shard < index->shards; shard++) {
+        char text[12];
+        struct span routing;
+        unsigned number = 0;
+        do {
+            int size = snprintf(text, sizeof text, "%u", number++);
+            routing = span_of(text, (size_t)size);
+        } while (shard_of(id, routing, index->shards, index->routing_shards, index->partition) !=
+                 shard);
+        append_capture_get(ex, item, routing);
+    }
+}
+
+static void append_capture_doc(struct exchange *ex, struct write_item *item)
+{
+    if (item->sweep)
+        append_sweep(ex, item);
+    else
+        append_capture_get(ex, item, item->routed ? item->routing : item->alias_routing);
 }
 
 bool rows_capture(struct exchange *ex)
@@ -240,16 +266,68 @@ static bool take_doc(struct write_item *item, const struct mget_doc *doc)
         return false;
     item->captured = *doc;
     item->has_row = true;
-    if (!found && item->uncertain) {
-        /* Nothing is proved about the present life: neither a row nor a negative one; look again.
-         */
+    if (!found && (item->uncertain || item->sweep)) {
+        /* Nothing is proved about the present life, or nobody knows the routing that it had:
+         * neither a row nor a negative one; look again. */
         item->row_source = ROW_FROM_NOTHING;
-        item->wants_watch = true;
+        item->wants_watch = item->uncertain;
         item->has_row = false;
     }
     if (found && item->outcome == OUTCOME_CONFLICT && item->id_injected)
         item->outcome = OUTCOME_APPLIED;
     return true;
+}
+
+/* A pipeline may have given the document another routing, which the answer does not say: when what
+ * is under the request's own is not exactly what was written, every shard is asked. */
+static bool needs_sweep(const struct exchange *ex, const struct write_item *item,
+                        const struct mget_doc *doc)
+{
+    const struct catalog *catalog = ex->catalog_after != NULL ? ex->catalog_after : ex->catalog;
+    bool piped = item->request_pipeline || item->hit->has_pipeline;
+    bool exact = doc->found && doc->term == item->answer.term && doc->seq_no == item->answer.seq_no;
+    return catalog->pipelines_route && piped && !exact && !item->sweep && !doc->failed &&
+           item->hit->shards > 1 && item->answer.has_numbers;
+}
+
+static void watch_document(struct exchange *ex, const struct write_item *item, struct span routing)
+{
+    struct intent_item what = {.op = item->op,
+                               .name = span_cstr(item->hit->name),
+                               .concrete = span_cstr(item->hit->name),
+                               .incarnation = item->hit->incarnation,
+                               .id = item->answer.id.size != 0 ? write_decode(ex, item->answer.id)
+                                                               : item->id,
+                               .routed = routing.size != 0,
+                               .routing = routing};
+    ex->watches = bytes_realloc(ex->watches, (ex->watch_count + 1) * sizeof *ex->watches);
+    ex->watches[ex->watch_count++] = watch_new(ex->core, &what, 0);
+}
+
+/* Reads the gets of a sweep; *OUT becomes the one that was written, or replaced it. Numbers are
+ * given per shard, so two shards may both have a document that fits: the others are looked at
+ * again, by their own routing. */
+static enum status read_sweep(struct exchange *ex, struct outcome_walk *walk,
+                              const struct write_item *item, struct mget_doc *out)
+{
+    bool failed = false;
+    *out = (struct mget_doc){0};
+    for (uint32_t shard = 0; shard < item->hit->shards; shard++) {
+        struct mget_doc doc;
+        if (mget_next(walk, &doc) != STATUS_OK)
+            return STATUS_BAD_INPUT;
+        failed = failed || doc.failed;
+        if (!doc.found || !doc.has_numbers ||
+            numbers_compare(doc.term, doc.seq_no, item->answer.term, item->answer.seq_no) < 0)
+            continue;
+        if (!out->found)
+            *out = doc;
+        else
+            watch_document(ex, item,
+                           doc.routing.size != 0 ? write_decode(ex, doc.routing) : SPAN_NONE);
+    }
+    out->failed = failed;
+    return STATUS_OK;
 }
 
 bool rows_take_capture(struct exchange *ex)
@@ -260,17 +338,23 @@ bool rows_take_capture(struct exchange *ex)
         mget_walk_init(&walk, buffer_span(&ex->capture_answer.body)) != STATUS_OK)
         return false;
     for (size_t i = 0; i < ex->item_count; i++) {
+        struct write_item *item = &ex->items[i];
         struct mget_doc doc;
-        if (!wants_capture(&ex->items[i]))
+        if (!wants_capture(item))
             continue;
-        if (mget_next(&walk, &doc) != STATUS_OK)
+        if ((item->sweep ? read_sweep(ex, &walk, item, &doc) : mget_next(&walk, &doc)) != STATUS_OK)
             return false;
+        if (needs_sweep(ex, item, &doc)) {
+            item->sweep = true;
+            complete = false;
+            continue;
+        }
         if (doc.source.size != 0)
             doc.source =
                 arena_copy(&ex->arena, doc.source); /* the answer's bytes go with the next try */
         if (doc.routing.size != 0)
             doc.routing = arena_copy(&ex->arena, doc.routing);
-        complete = take_doc(&ex->items[i], &doc) && complete;
+        complete = take_doc(item, &doc) && complete;
     }
     return complete;
 }

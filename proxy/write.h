@@ -57,6 +57,7 @@ struct write_item {
     bool has_row;
     struct row row;
     struct mget_doc captured;
+    bool sweep; /* a pipeline may have set the routing: the capture asks every shard */
 };
 
 struct exchange {

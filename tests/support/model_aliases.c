@@ -96,8 +96,23 @@ static bool missing(struct failure *failure, const char *alias)
     return false;
 }
 
-static bool act_on(struct model_cluster *cluster, const char *kind, const struct index_list *list,
-                   const json_t *body, const char *alias, bool apply, struct failure *failure)
+/* True when one of ACTIONS (may be NULL) takes the index NAME away. */
+static bool taken_away(const json_t *actions, const char *name)
+{
+    json_t *action;
+    size_t i;
+    json_array_foreach((json_t *)(uintptr_t)actions, i, action)
+    {
+        const char *index = json_text(json_object_get(action, "remove_index"), "index");
+        if (index != NULL && strcmp(index, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool act_on(struct model_cluster *cluster, const json_t *actions, const char *kind,
+                   const struct index_list *list, const json_t *body, const char *alias, bool apply,
+                   struct failure *failure)
 {
     size_t removed = 0;
     if (strcmp(kind, "remove_index") == 0) {
@@ -109,7 +124,8 @@ static bool act_on(struct model_cluster *cluster, const char *kind, const struct
         fail(failure, 400, "illegal_argument_exception", "One of [alias] or [aliases] is required");
         return false;
     }
-    if (strcmp(kind, "add") == 0 && index_find(cluster, span_cstr(alias)) != NULL) {
+    if (strcmp(kind, "add") == 0 && index_find(cluster, span_cstr(alias)) != NULL &&
+        !taken_away(actions, alias)) {
         fail(failure, 400, "invalid_alias_name_exception",
              "Invalid alias name [%s]: an index exists with the same name as the alias", alias);
         return false;
@@ -124,8 +140,8 @@ static bool act_on(struct model_cluster *cluster, const char *kind, const struct
            json_is_false(json_object_get(body, "must_exist")) || missing(failure, alias);
 }
 
-static bool act(struct model_cluster *cluster, const char *kind, const json_t *body, bool apply,
-                struct failure *failure)
+static bool act(struct model_cluster *cluster, const json_t *actions, const char *kind,
+                const json_t *body, bool apply, struct failure *failure)
 {
     json_t *names = json_object_get(body, "indices"), *aliases = json_object_get(body, "aliases"),
            *name;
@@ -147,35 +163,48 @@ static bool act(struct model_cluster *cluster, const char *kind, const json_t *b
     }
     bool ok = indices_resolve(cluster, buffer_span(&expression), false, false, &list, failure);
     if (ok && aliases == NULL)
-        ok = act_on(cluster, kind, &list, body, json_text(body, "alias"), apply, failure);
+        ok = act_on(cluster, actions, kind, &list, body, json_text(body, "alias"), apply, failure);
     json_array_foreach(aliases, i, name)
     {
-        ok = ok && act_on(cluster, kind, &list, body, json_string_value(name), apply, failure);
+        ok = ok &&
+             act_on(cluster, actions, kind, &list, body, json_string_value(name), apply, failure);
     }
     index_list_fini(&list);
     buffer_fini(&expression);
     return ok;
 }
 
-/* All actions or none: a first walk only looks. */
+enum walk { WALK_LOOK, WALK_REMOVE_INDICES, WALK_REST, WALKS };
+
+/* All actions or none: the first walk only looks. Indices go first, so that an alias can take a
+ * name over. */
+static void walk_actions(struct model_cluster *cluster, json_t *actions, enum walk walk,
+                         struct failure *failure)
+{
+    json_t *action, *options;
+    const char *kind;
+    size_t i;
+    json_array_foreach(actions, i, action)
+    {
+        json_object_foreach(action, kind, options)
+        {
+            bool removes = strcmp(kind, "remove_index") == 0;
+            if (failure->status == 0 &&
+                (walk == WALK_LOOK || removes == (walk == WALK_REMOVE_INDICES)))
+                act(cluster, actions, kind, options, walk != WALK_LOOK, failure);
+        }
+    }
+}
+
 static void post_actions(struct call *call)
 {
     struct failure failure = {.shard = -1};
-    json_t *body = call_body(call), *action, *options;
-    const char *kind;
-    size_t i;
+    json_t *body = call_body(call);
     if (body == NULL)
         return;
     metadata_blocked(call->cluster, NULL, &failure);
-    for (int apply = 0; apply < 2 && failure.status == 0; apply++)
-        json_array_foreach(json_object_get(body, "actions"), i, action)
-        {
-            json_object_foreach(action, kind, options)
-            {
-                if (failure.status == 0)
-                    act(call->cluster, kind, options, apply == 1, &failure);
-            }
-        }
+    for (int walk = 0; walk < WALKS && failure.status == 0; walk++)
+        walk_actions(call->cluster, json_object_get(body, "actions"), (enum walk)walk, &failure);
     json_decref(body);
     if (failure.status != 0) {
         answer_failure(call, &failure);
@@ -197,8 +226,8 @@ static void change_one(struct call *call)
     const char *kind = call_is(call, "DELETE") ? "remove" : "add";
     if (!metadata_blocked(call->cluster, NULL, &failure) &&
         indices_resolve(call->cluster, call->segments[0], false, false, &list, &failure) &&
-        act_on(call->cluster, kind, &list, body, alias, false, &failure))
-        act_on(call->cluster, kind, &list, body, alias, true, &failure);
+        act_on(call->cluster, NULL, kind, &list, body, alias, false, &failure))
+        act_on(call->cluster, NULL, kind, &list, body, alias, true, &failure);
     if (failure.status != 0) {
         answer_failure(call, &failure);
     } else {

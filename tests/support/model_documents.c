@@ -526,10 +526,15 @@ static bool take_param(struct call *call, struct write *write, struct span name,
     } else if (span_equal(name, SPAN("pipeline")) && !update && write->action != BULK_DELETE) {
         buffer_append_span(pipeline, value);
         write->has_pipeline = true;
-    } else if (span_equal(name, SPAN("version")) && !update) {
+    } else if (update &&
+               (span_equal(name, SPAN("version")) || span_equal(name, SPAN("version_type")))) {
+        fail(&write->failure, 400, "action_request_validation_exception",
+             "Validation Failed: 1: versioning is not supported by updates;");
+        return false;
+    } else if (span_equal(name, SPAN("version"))) {
         write->has_version = true;
         return number_param(call, &write->failure, "version", value, &write->version);
-    } else if (span_equal(name, SPAN("version_type")) && !update) {
+    } else if (span_equal(name, SPAN("version_type"))) {
         return version_type_param(write, value);
     } else if (span_equal(name, SPAN("if_seq_no"))) {
         write->has_condition = true;

@@ -814,8 +814,10 @@ static void clone_call(struct call *call, struct model_index *source)
     made->version = 3;
     made->mapping_version = made->settings_version = made->aliases_version = 1;
     index_refresh(made);
-    for (uint32_t i = 0; i < made->shard_count; i++)
+    for (uint32_t i = 0; i < made->shard_count; i++) {
+        made->shards[i].term++;
         make_uuid(cluster, made->shards[i].history_uuid);
+    }
     HASH_ADD_KEYPTR(hh, cluster->indices, made->name, strlen(made->name), made);
     cluster->version += 2;
     answer_json(call, 200,

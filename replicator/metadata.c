@@ -178,6 +178,118 @@ static void life_on_end(struct script *script)
         record_is_applied(sb);
 }
 
+/* ---- changing an index ---- */
+
+static void encoded_name(const struct life *life, struct buffer *out)
+{
+    http_percent_encode(span_cstr(life->name), out);
+    (void)buffer_cstr(out);
+}
+
+static void push_mapping(struct standby *sb, struct life *life, const char *name,
+                         const char *mapping, const char *type)
+{
+    long limit = definition_total_fields(life->wanted);
+    char open[100];
+    snprintf(open, sizeof open, "{\"index\":{\"mapping.total_fields.limit\":%ld}}",
+             limit < 100000 ? 100000 : limit);
+    script_push(&sb->script, NULL, open, "PUT", "/%s/_settings", name);
+    if (*type != '\0')
+        script_push(&sb->script, NULL, mapping, "PUT", "/%s/_mapping/%s%s", name, type,
+                    sb->major == 7 && !sb->opensearch ? "?include_type_name=true" : "");
+    else
+        script_push(&sb->script, NULL, mapping, "PUT", "/%s/_mapping", name);
+    script_push(&sb->script, NULL, "{\"index\":{\"mapping.total_fields.limit\":1}}", "PUT",
+                "/%s/_settings", name);
+}
+
+/* Settings that an open index does not take: once more, closed. */
+static void on_settings(struct script *script, int http_status, struct span body)
+{
+    struct standby *sb = script->sb;
+    struct life *life = pending_life(sb);
+    struct buffer name = {0};
+    if (http_status != 400) {
+        (void)script_expect(script, http_status, body, false);
+        return;
+    }
+    char *settings = definition_settings_change(sb, life->applied, life->wanted);
+    encoded_name(life, &name);
+    script_push(script, NULL, NULL, "POST", "/%s/_close", buffer_cstr(&name));
+    script_push(script, NULL, settings, "PUT", "/%s/_settings", buffer_cstr(&name));
+    if (!definition_is_closed(life->wanted))
+        script_push(script, NULL, NULL, "POST", "/%s/_open", buffer_cstr(&name));
+    buffer_fini(&name);
+    free(settings);
+}
+
+/* The aliases there, from the answer of GET /{index}/_alias, without ours: as a definition. The
+ * caller's. */
+static char *aliases_there(const struct life *life, struct span body)
+{
+    json_t *json = json_loadb(body.data, body.size, 0, NULL), *value;
+    json_t *kept = json_object();
+    const char *name;
+    json_object_foreach(json_object_get(json_object_get(json, life->name), "aliases"), name,
+                        value) if (strncmp(name, ".tandem", 7) != 0)
+        json_object_set(kept, name, value);
+    json_t *definition = json_pack("{s:o}", "aliases", kept);
+    char *text = json_dumps(definition, JSON_COMPACT);
+    json_decref(definition);
+    json_decref(json);
+    return text;
+}
+
+/* An alias can't be taken away twice: what is to change is told by what is there, since the answer
+ * to an earlier try may have been lost. */
+static void on_aliases_there(struct script *script, int http_status, struct span body)
+{
+    struct life *life = pending_life(script->sb);
+    if (!script_expect(script, http_status, body, false))
+        return;
+    char *there = aliases_there(life, body);
+    char *change = definition_alias_change(life->name, there, life->wanted);
+    if (change != NULL)
+        script_push(script, NULL, change, "POST", "/_aliases");
+    free(change);
+    free(there);
+}
+
+/* The steps from what the standby has to what is wanted. */
+static void push_changes(struct standby *sb, struct life *life, const char *name)
+{
+    char type[256];
+    char *settings =
+        life->applied == NULL ? NULL : definition_settings_change(sb, life->applied, life->wanted);
+    char *mapping = definition_mapping_change(life->applied, life->wanted, type, sizeof type);
+    char *aliases = definition_alias_change(life->name, life->applied, life->wanted);
+    if (settings != NULL)
+        script_push(&sb->script, on_settings, settings, "PUT", "/%s/_settings", name);
+    if (mapping != NULL)
+        push_mapping(sb, life, name, mapping, type);
+    if (aliases != NULL)
+        script_push(&sb->script, on_aliases_there, NULL, "GET", "/%s/_alias", name);
+    free(settings);
+    free(mapping);
+    free(aliases);
+}
+
+static void change_life(struct standby *sb, struct life *life)
+{
+    struct buffer encoded = {0};
+    bool was_closed = definition_is_closed(life->applied),
+         is_closed = definition_is_closed(life->wanted);
+    encoded_name(life, &encoded);
+    const char *name = buffer_cstr(&encoded);
+    if (was_closed && !is_closed)
+        script_push(&sb->script, NULL, NULL, "POST", "/%s/_open", name);
+    push_changes(sb, life, name);
+    if (is_closed && !was_closed)
+        script_push(&sb->script, NULL, NULL, "POST", "/%s/_close", name);
+    buffer_fini(&encoded);
+    script_run(&sb->script);
+}
+
 /* ---- making an index ---- */
 
 /* True when BODY, an answer of GET /{index}/_alias, has the alias MARKER. */
@@ -186,12 +298,6 @@ static bool has_alias(struct span body, const char *marker)
     char quoted[80];
     snprintf(quoted, sizeof quoted, "\"%s\"", marker);
     return memmem(body.data, body.size, quoted, strlen(quoted)) != NULL;
-}
-
-static void encoded_name(const struct life *life, struct buffer *out)
-{
-    http_percent_encode(span_cstr(life->name), out);
-    (void)buffer_cstr(out);
 }
 
 static void on_uuid(struct script *script, int http_status, struct span body)
@@ -251,11 +357,13 @@ static void on_present(struct script *script, int http_status, struct span body)
         else
             script_push(script, NULL, create, "PUT", "/%s", buffer_cstr(&name));
         free(create);
+        set_text(&life->applied, life->wanted); /* of an index without a uuid: what was asked for */
         push_gate_and_alias(sb, life);
     } else if (!script_expect(script, http_status, body, false)) {
         ; /* script->why says it */
     } else if (has_alias(body, marker)) {
-        push_gate_and_alias(sb, life); /* made before a crash of ours */
+        push_changes(sb, life, buffer_cstr(&name)); /* made before a crash of ours, or unheard */
+        push_gate_and_alias(sb, life);
     } else {
         script_fail(script, "an index of that name is there which Tandem did not make; it is not "
                             "touched. Delete or rename it, "
@@ -272,73 +380,6 @@ static void create_life(struct standby *sb, struct life *life)
     push_life_document(&sb->script, life);
     script_push(&sb->script, on_present, NULL, "GET", "/%s/_alias", buffer_cstr(&name));
     buffer_fini(&name);
-    script_run(&sb->script);
-}
-
-/* ---- changing an index ---- */
-
-static void push_mapping(struct standby *sb, struct life *life, const char *name,
-                         const char *mapping, const char *type)
-{
-    long limit = definition_total_fields(life->wanted);
-    char open[100];
-    snprintf(open, sizeof open, "{\"index\":{\"mapping.total_fields.limit\":%ld}}",
-             limit < 100000 ? 100000 : limit);
-    script_push(&sb->script, NULL, open, "PUT", "/%s/_settings", name);
-    if (*type != '\0')
-        script_push(&sb->script, NULL, mapping, "PUT", "/%s/_mapping/%s%s", name, type,
-                    sb->major == 7 && !sb->opensearch ? "?include_type_name=true" : "");
-    else
-        script_push(&sb->script, NULL, mapping, "PUT", "/%s/_mapping", name);
-    script_push(&sb->script, NULL, "{\"index\":{\"mapping.total_fields.limit\":1}}", "PUT",
-                "/%s/_settings", name);
-}
-
-/* Settings that an open index does not take: once more, closed. */
-static void on_settings(struct script *script, int http_status, struct span body)
-{
-    struct standby *sb = script->sb;
-    struct life *life = pending_life(sb);
-    struct buffer name = {0};
-    if (http_status != 400) {
-        (void)script_expect(script, http_status, body, false);
-        return;
-    }
-    char *settings = definition_settings_change(sb, life->applied, life->wanted);
-    encoded_name(life, &name);
-    script_push(script, NULL, NULL, "POST", "/%s/_close", buffer_cstr(&name));
-    script_push(script, NULL, settings, "PUT", "/%s/_settings", buffer_cstr(&name));
-    if (!definition_is_closed(life->wanted))
-        script_push(script, NULL, NULL, "POST", "/%s/_open", buffer_cstr(&name));
-    buffer_fini(&name);
-    free(settings);
-}
-
-static void change_life(struct standby *sb, struct life *life)
-{
-    struct buffer encoded = {0};
-    char type[256];
-    bool was_closed = definition_is_closed(life->applied),
-         is_closed = definition_is_closed(life->wanted);
-    char *settings = definition_settings_change(sb, life->applied, life->wanted);
-    char *mapping = definition_mapping_change(life->applied, life->wanted, type, sizeof type);
-    char *aliases = definition_alias_change(life->name, life->applied, life->wanted);
-    encoded_name(life, &encoded);
-    const char *name = buffer_cstr(&encoded);
-    if (was_closed && !is_closed)
-        script_push(&sb->script, NULL, NULL, "POST", "/%s/_open", name);
-    if (settings != NULL)
-        script_push(&sb->script, on_settings, settings, "PUT", "/%s/_settings", name);
-    if (mapping != NULL)
-        push_mapping(sb, life, name, mapping, type);
-    if (aliases != NULL)
-        script_push(&sb->script, NULL, aliases, "POST", "/_aliases");
-    if (is_closed && !was_closed)
-        script_push(&sb->script, NULL, NULL, "POST", "/%s/_close", name);
-    free(settings);
-    free(mapping);
-    free(aliases);
-    buffer_fini(&encoded);
     script_run(&sb->script);
 }
 

@@ -624,7 +624,7 @@ def _special(url, step, memory):
     """Steps that are no single request; what they found, or None."""
     kind, argument = step[0], step[1]
     if kind == "WAIT":
-        time.sleep(argument)
+        time.sleep(argument)  # for the engine's own clock to go on
     elif kind == "UUID":
         memory["uuid"] = _index_uuid(url, argument)
     elif kind == "NEW UUID":

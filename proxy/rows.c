@@ -268,10 +268,14 @@ static bool take_doc(struct write_item *item, const struct mget_doc *doc)
     item->has_row = true;
     if (!found && (item->uncertain || item->sweep)) {
         /* Nothing is proved about the present life, or nobody knows the routing that it had:
-         * neither a row nor a negative one; look again. */
+         * neither a row nor a negative one. What a write left in an uncertain life is doubt's to
+         * find out: without a row nothing may be promised. */
         item->row_source = ROW_FROM_NOTHING;
-        item->wants_watch = item->uncertain;
         item->has_row = false;
+        if (item->uncertain && item->outcome == OUTCOME_APPLIED)
+            item->outcome = OUTCOME_UNKNOWN;
+        else
+            item->wants_watch = item->uncertain;
     }
     if (found && item->outcome == OUTCOME_CONFLICT && item->id_injected)
         item->outcome = OUTCOME_APPLIED;
@@ -355,6 +359,7 @@ bool rows_take_capture(struct exchange *ex)
         if (doc.routing.size != 0)
             doc.routing = arena_copy(&ex->arena, doc.routing);
         complete = take_doc(item, &doc) && complete;
+        ex->unknown = ex->unknown || item->outcome == OUTCOME_UNKNOWN;
     }
     return complete;
 }

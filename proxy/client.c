@@ -23,9 +23,7 @@
 #include "proxy/client.h"
 
 #include <event2/event.h>
-#include <inttypes.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "base/log.h"
 #include "conf/settings.h"
@@ -267,16 +265,6 @@ static bool has_field(struct span fields, const char *name)
     return false;
 }
 
-static void append_date(struct buffer *out)
-{
-    char text[64];
-    struct tm tm;
-    time_t now = time(NULL);
-    gmtime_r(&now, &tm);
-    strftime(text, sizeof text, "Date: %a, %d %b %Y %H:%M:%S GMT\r\n", &tm);
-    buffer_append_cstr(out, text);
-}
-
 static void client_send_reply(struct client *client)
 {
     struct span rest = span_of(client->reply_body.data + client->reply_sent,
@@ -299,14 +287,22 @@ void client_reply(struct client *client, struct reply *reply)
     client_body_timers(client, false);
     client_set_state(client, CLIENT_REPLYING);
     const char *connection = client_connection_field(client, reply->close);
-    buffer_appendf(out, "HTTP/1.1 %d %s\r\n", reply->status, http_reason(reply->status));
+    buffer_reserve(out, reply->fields.size + 256);
+    buffer_append_cstr(out, "HTTP/1.1 ");
+    buffer_append_number(out, (uint64_t)reply->status);
+    buffer_append_char(out, ' ');
+    buffer_append_cstr(out, http_reason(reply->status));
+    buffer_append_cstr(out, "\r\n");
     buffer_append_span(out, buffer_span(&reply->fields));
     if (!has_field(buffer_span(&reply->fields), "date"))
-        append_date(out);
-    if (!no_length)
-        buffer_appendf(out, "content-length: %" PRIu64 "\r\n",
-                       client->head_request && reply->body.size == 0 ? reply->head_length
-                                                                     : (uint64_t)reply->body.size);
+        http_append_date(out);
+    if (!no_length) {
+        buffer_append_cstr(out, "content-length: ");
+        buffer_append_number(out, client->head_request && reply->body.size == 0
+                                      ? reply->head_length
+                                      : (uint64_t)reply->body.size);
+        buffer_append_cstr(out, "\r\n");
+    }
     buffer_append_cstr(out, connection);
     buffer_append_cstr(out, "\r\n");
     if (client->head_request || no_length)

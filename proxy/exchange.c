@@ -91,10 +91,14 @@ struct exchange *exchange_new(struct core *core, struct loop *loop,
                               const struct exchange_ports *ports, void *ctx, void *owner,
                               struct span head_bytes, const struct routing *routing)
 {
-    struct exchange *ex = bytes_zalloc(sizeof *ex);
+    struct exchange *ex = bytes_alloc(sizeof *ex);
     struct http_limits limits = {SIZE_MAX, SIZE_MAX, HTTP_FIELDS_MAX};
     struct http_refusal refusal;
 
+    memset(ex, 0, offsetof(struct exchange, head));
+    http_head_clear(&ex->head);
+    primary_answer_init(&ex->answer);
+    primary_answer_init(&ex->capture_answer);
     ex->core = core;
     ex->loop = loop;
     ex->ports = ports;
@@ -416,8 +420,7 @@ static void metadata_on_answer(struct exchange *ex)
 static void capture_on_answer(struct exchange *ex, struct primary_answer *answer)
 {
     primary_answer_fini(&ex->capture_answer);
-    ex->capture_answer = *answer;
-    *answer = (struct primary_answer){0};
+    primary_answer_move(&ex->capture_answer, answer);
     if (!rows_take_capture(ex)) {
         if (++ex->capture_tries < CAPTURE_TRIES_MAX && rows_capture(ex)) {
             ex->ports->forward(ex->ctx, ex, &ex->capture_request);
@@ -436,8 +439,7 @@ void exchange_on_answer(struct exchange *ex, struct primary_answer *answer)
     }
     CHECK(ex->state == EXCHANGE_FORWARDING);
     (void)FAILPOINT("P7");
-    ex->answer = *answer;
-    *answer = (struct primary_answer){0};
+    primary_answer_move(&ex->answer, answer);
     if (ex->op.class != OP_WRITE) {
         metadata_on_answer(ex);
         return;
@@ -503,6 +505,21 @@ void exchange_on_failure(struct exchange *ex, bool nothing_sent, const char *why
 }
 
 /* ---- end ---- */
+
+void primary_answer_init(struct primary_answer *answer)
+{
+    answer->head_bytes = (struct buffer){0};
+    answer->body = (struct buffer){0};
+    http_head_clear(&answer->head);
+}
+
+void primary_answer_move(struct primary_answer *to, struct primary_answer *from)
+{
+    to->head_bytes = from->head_bytes;
+    to->body = from->body;
+    http_head_copy(&to->head, &from->head);
+    primary_answer_init(from);
+}
 
 void primary_answer_fini(struct primary_answer *answer)
 {

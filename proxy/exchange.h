@@ -33,9 +33,13 @@ struct primary_request {
 /* What came back, complete. */
 struct primary_answer {
     struct buffer head_bytes; /* owned; what head's spans point into */
+    struct buffer body;       /* owned; de-chunked, content coding as it came (none is asked for) */
     struct http_head head;
-    struct buffer body; /* owned; de-chunked, content coding as it came (none is asked for) */
 };
+/* All zero is an empty answer too; this writes less. */
+void primary_answer_init(struct primary_answer *answer);
+/* TO, which owns nothing, takes over what FROM has; FROM is empty then. */
+void primary_answer_move(struct primary_answer *to, struct primary_answer *from);
 void primary_answer_fini(struct primary_answer *answer);
 
 /* What goes to the client. The data path adds the status line, Content-Length, Connection, and Date where fields has none. */

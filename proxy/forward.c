@@ -23,8 +23,8 @@ struct forward {
     struct exchange *ex;                   /* borrowed until the end */
     const struct primary_request *request; /* borrowed until the end */
     struct call call;
-    struct primary_answer answer; /* owned until it is handed over */
     size_t body_sent;
+    struct primary_answer answer; /* owned until it is handed over; last, since it is large */
 };
 
 static void forward_end(struct forward *forward)
@@ -92,13 +92,10 @@ static void forward_on_handed_out(struct call *call)
 static void forward_on_end(struct call *call)
 {
     struct forward *forward = call->user;
-    struct exchange *ex = forward->ex;
-    struct primary_answer answer = forward->answer;
 
-    forward->answer = (struct primary_answer){0};
-    forward_end(forward);
-    exchange_on_answer(ex, &answer);
-    primary_answer_fini(&answer);
+    forward_end(forward); /* its memory stays until the turn ends */
+    exchange_on_answer(forward->ex, &forward->answer);
+    primary_answer_fini(&forward->answer);
 }
 
 static void forward_on_failure(struct call *call)
@@ -119,9 +116,11 @@ static const struct call_ops forward_ops = {
 void forward_start(void *ctx, struct exchange *ex, struct primary_request *request)
 {
     struct worker *worker = ctx;
-    struct forward *forward = bytes_zalloc(sizeof *forward);
+    struct forward *forward = bytes_alloc(sizeof *forward);
     struct buffer head = {0};
 
+    forward->body_sent = 0;
+    primary_answer_init(&forward->answer);
     forward->worker = worker;
     forward->ex = ex;
     forward->request = request;
@@ -133,9 +132,14 @@ void forward_start(void *ctx, struct exchange *ex, struct primary_request *reque
     buffer_append_span(&head, buffer_span(&request->fields));
     if (request->own_account && worker->shared->authorization != NULL)
         buffer_appendf(&head, "Authorization: %s\r\n", worker->shared->authorization);
-    buffer_appendf(&head, "Via: 1.1 %s\r\n", worker->shared->via);
-    if (request->has_body || request->body.size > 0)
-        buffer_appendf(&head, "Content-Length: %zu\r\n", request->body.size);
+    buffer_append_cstr(&head, "Via: 1.1 ");
+    buffer_append_cstr(&head, worker->shared->via);
+    buffer_append_cstr(&head, "\r\n");
+    if (request->has_body || request->body.size > 0) {
+        buffer_append_cstr(&head, "Content-Length: ");
+        buffer_append_number(&head, request->body.size);
+        buffer_append_cstr(&head, "\r\n");
+    }
     call_start(&forward->call, &worker->upstream, &forward_ops, forward,
                span_equal(request->method, SPAN("HEAD")) ? SPAN("HEAD") : SPAN("GET"), &head);
 }

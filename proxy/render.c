@@ -256,10 +256,17 @@ static void list_unknown_items(struct exchange *ex)
 
 void render_promise(struct exchange *ex, const char *outcome)
 {
-    buffer_appendf(&ex->reply.fields, "X-Tandem-Outcome: %s\r\n", outcome);
-    if (ex->commit.last_seq != 0)
-        buffer_appendf(&ex->reply.fields, "X-Tandem-Seq: %s:%" PRIu64 "\r\n",
-                       ex->core->journal_text, ex->commit.last_seq);
+    struct buffer *fields = &ex->reply.fields;
+    buffer_append_cstr(fields, "X-Tandem-Outcome: ");
+    buffer_append_cstr(fields, outcome);
+    buffer_append_cstr(fields, "\r\n");
+    if (ex->commit.last_seq != 0) {
+        buffer_append_cstr(fields, "X-Tandem-Seq: ");
+        buffer_append_cstr(fields, ex->core->journal_text);
+        buffer_append_char(fields, ':');
+        buffer_append_number(fields, ex->commit.last_seq);
+        buffer_append_cstr(fields, "\r\n");
+    }
     if (ex->unknown && ex->op.kind == OP_KIND_BULK && ex->item_count != 0)
         list_unknown_items(ex);
 }

@@ -159,16 +159,6 @@ static void stream_on_writable(struct call *call)
 /* ------------------------------------------------------------------------------------------------
  * The answer. */
 
-static void append_number(struct buffer *out, uint64_t number)
-{
-    char digits[20];
-    size_t at = sizeof digits;
-    do
-        digits[--at] = (char)('0' + number % 10);
-    while ((number /= 10) > 0);
-    buffer_append(out, digits + at, sizeof digits - at);
-}
-
 static void append_answer_head(struct buffer *out, const struct stream *stream,
                                const struct http_head *head)
 {
@@ -197,7 +187,7 @@ static void append_answer_head(struct buffer *out, const struct stream *stream,
             buffer_append_span(out, length);
             buffer_append(out, ": ", 2);
             if (head->framing == HTTP_LENGTH)
-                append_number(out, head->content_length);
+                buffer_append_number(out, head->content_length);
             else
                 buffer_append_span(out, field->value);
             buffer_append(out, "\r\n", 2);

@@ -70,9 +70,8 @@ struct exchange {
     uint64_t begun_us;
 
     struct operation op;
-    struct buffer head_bytes;
-    struct http_head head;
-    struct buffer body;     /* decoded */
+    struct buffer head_bytes; /* what head's spans point into */
+    struct buffer body;       /* decoded */
     struct buffer new_body; /* what is forwarded instead of body, when anything had to be changed */
     struct span content_type;
     bool json_body;
@@ -94,10 +93,8 @@ struct exchange {
     struct state_wait wait;
 
     struct primary_request request;
-    struct primary_answer answer;
     struct primary_request capture_request;
     struct buffer capture_body;
-    struct primary_answer capture_answer;
     unsigned capture_tries;
 
     struct commit commit;
@@ -107,6 +104,11 @@ struct exchange {
     struct watch **watches; /* to be handed to doubt when durable; owned */
     size_t watch_count;
     struct reply reply;
+
+    /* Heads have room for many fields: 20 KB that are not zeroed and mostly never touched. Last,
+     * behind all that is zeroed at birth. */
+    struct http_head head;
+    struct primary_answer answer, capture_answer;
 };
 
 /* definition_names.c, request.c: small parts of the latter. */

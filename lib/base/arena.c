@@ -7,6 +7,8 @@
 #include <stdlib.h>
 
 #define BLOCK_SIZE 4000
+#define BLOCK_SIZE_FIRST                                                                           \
+    960 /* enough for most requests, and small enough for malloc to have at hand */
 
 struct arena_block {
     struct arena_block *next;
@@ -19,7 +21,9 @@ void *arena_take(struct arena *arena, size_t size)
     size = (size + sizeof(max_align_t) - 1) & ~(sizeof(max_align_t) - 1);
     struct arena_block *block = arena->blocks;
     if (block == NULL || block->size - block->used < size) {
-        size_t room = size > BLOCK_SIZE ? size : BLOCK_SIZE;
+        size_t room = block == NULL ? BLOCK_SIZE_FIRST : BLOCK_SIZE;
+        if (size > room)
+            room = size;
         block = bytes_zalloc(sizeof *block + room);
         block->size = room;
         block->next = arena->blocks;

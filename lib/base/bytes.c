@@ -13,18 +13,18 @@
 
 #define BUFFER_CAPACITY_MIN 64
 
-static char lower(char c)
-{
-    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
-}
-
 bool span_equal_nocase(struct span a, struct span b)
 {
     if (a.size != b.size)
         return false;
-    for (size_t i = 0; i < a.size; i++)
-        if (lower(a.data[i]) != lower(b.data[i]))
+    for (size_t i = 0; i < a.size; i++) {
+        unsigned char differ = (unsigned char)(a.data[i] ^ b.data[i]);
+        if (differ == 0)
+            continue;
+        char letter = (char)(a.data[i] | 0x20); /* the bit in which the cases of a letter differ */
+        if (differ != 0x20 || letter < 'a' || letter > 'z')
             return false;
+    }
     return true;
 }
 
@@ -156,6 +156,17 @@ void buffer_append_char(struct buffer *buffer, char c)
 {
     *buffer_reserve(buffer, 1) = c;
     buffer->size++;
+}
+
+void buffer_append_number(struct buffer *buffer, uint64_t n)
+{
+    char digits[20]; /* of UINT64_MAX */
+    size_t at = sizeof digits;
+    do {
+        digits[--at] = (char)('0' + n % 10);
+        n /= 10;
+    } while (n != 0);
+    buffer_append(buffer, digits + at, sizeof digits - at);
 }
 
 void buffer_appendf(struct buffer *buffer, const char *format, ...)

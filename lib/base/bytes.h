@@ -73,6 +73,8 @@ void buffer_append(struct buffer *buffer, const void *data, size_t size);
 void buffer_append_span(struct buffer *buffer, struct span span);
 void buffer_append_cstr(struct buffer *buffer, const char *text);
 void buffer_append_char(struct buffer *buffer, char c);
+/* Appends N in decimal. */
+void buffer_append_number(struct buffer *buffer, uint64_t n);
 void buffer_appendf(struct buffer *buffer, const char *format, ...) PRINTF_LIKE(2, 3);
 /* Appends TEXT as a JSON string, quotes included; control bytes are escaped, all else as it is. */
 void buffer_append_json_string(struct buffer *buffer, struct span text);

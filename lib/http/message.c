@@ -27,6 +27,9 @@
  */
 #include "http/message.h"
 
+#include <time.h>
+
+#include "base/clock.h"
 #include "http/chars.h"
 
 #define METHOD_SIZE_MAX 7         /* of the methods we know */
@@ -609,7 +612,7 @@ static struct scan scan_begin(struct span bytes, const struct http_limits *limit
     size_t size = bytes.size < limits->head_max ? bytes.size : limits->head_max;
 
     CHECK(limits->fields_max <= HTTP_FIELDS_MAX);
-    memset(head, 0, offsetof(struct http_head, fields));
+    http_head_clear(head);
     return (struct scan){.at = bytes.data,
                          .end = size == 0 ? bytes.data : bytes.data + size,
                          .limits = limits,
@@ -758,6 +761,21 @@ void http_append_fields(struct buffer *out, const struct http_head *head, const 
     }
     if (host_due) /* HTTP/1.0 with an absolute target */
         append_field(out, SPAN("Host"), head->host);
+}
+
+void http_append_date(struct buffer *out)
+{
+    static _Thread_local char text[64]; /* made once a second */
+    static _Thread_local time_t made;
+    time_t now = (time_t)(clock_wall_us() / CLOCK_US_PER_S);
+
+    if (now != made) {
+        struct tm tm;
+        gmtime_r(&now, &tm);
+        strftime(text, sizeof text, "Date: %a, %d %b %Y %H:%M:%S GMT\r\n", &tm);
+        made = now;
+    }
+    buffer_append_cstr(out, text);
 }
 
 const char *http_reason(int status)

@@ -82,6 +82,18 @@ bool http_field_get(const struct http_head *head, struct span name, struct span 
 /* How many fields are called NAME. */
 size_t http_field_count(const struct http_head *head, struct span name);
 
+/* Empties HEAD. The array of fields is left as it is: it is most of a head, and nothing of it is looked at beyond
+ * field_count. */
+static inline void http_head_clear(struct http_head *head)
+{
+    memset(head, 0, offsetof(struct http_head, fields));
+}
+/* Copies what is filled; the spans still point into the bytes they were parsed from. */
+static inline void http_head_copy(struct http_head *to, const struct http_head *from)
+{
+    memcpy(to, from, offsetof(struct http_head, fields) + from->field_count * sizeof from->fields[0]);
+}
+
 /* True for fields that end at this hop: Connection, what it names, Keep-Alive, Proxy-Connection, TE, Trailer,
  * Transfer-Encoding, Upgrade. Content-Length and Expect are ours to write and count as such too. */
 bool http_field_is_hop(const struct http_head *head, struct span name);
@@ -115,6 +127,8 @@ void http_append_chunk(struct buffer *out, struct span data);
 /* Appends the last chunk, without trailers. */
 void http_append_last_chunk(struct buffer *out);
 
+/* Appends `Date: ` with the present time. */
+void http_append_date(struct buffer *out);
 /* The standard reason phrase for STATUS; "" when there is none. */
 const char *http_reason(int status);
 

@@ -19,6 +19,8 @@
  */
 #include "proxy/call.h"
 
+#include "base/failpoint.h"
+
 #include <event2/event.h>
 
 #include "conf/settings.h"
@@ -189,6 +191,7 @@ size_t call_send(struct call *call, struct span data, bool last)
             call->deadline = answer_deadline(call);
     } else if (last) {
         call_set_state(call, CALL_SENT);
+        (void)FAILPOINT("P6");
         call->deadline = answer_deadline(call);
     } else {
         call->deadline = 0; /* it is not the primary that we wait for */

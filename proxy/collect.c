@@ -9,6 +9,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "base/failpoint.h"
 #include "proxy/collect.h"
 
 #include <stdlib.h>
@@ -174,6 +175,7 @@ static void collect_on_reply(void *ctx, struct exchange *ex)
     body_uncount(client);
     client_reply(client, &reply);
     reply_fini(&reply);
+    (void)FAILPOINT("P10");
 }
 
 static const struct exchange_ports worker_ports = {

@@ -265,6 +265,7 @@ static bool next_names(struct definitions *defs, struct buffer *names, bool birt
         if (!*due)
             continue;
         *due = false;
+        seen->unread = seen->unread || !births;
         if (count++ != 0)
             buffer_append_char(names, ',');
         http_percent_encode(span_cstr(seen->name), names);
@@ -302,9 +303,11 @@ bool definitions_take_indices(struct definitions *defs, struct span body)
     {
         struct seen_index *seen = find_seen(defs, name);
         const json_t *settings = json_object_get(json_object_get(index, "settings"), "index");
-        if (seen != NULL && strcmp(text_of(settings, "uuid"), seen->uuid) == 0)
-            seen->detail =
-                json_incref(index); /* else it was made again meanwhile: the next read sees it */
+        if (seen == NULL || strcmp(text_of(settings, "uuid"), seen->uuid) != 0)
+            continue; /* it was made again meanwhile: the next read sees it */
+        json_decref(seen->detail);
+        seen->detail = json_incref(index);
+        seen->unread = false;
     }
     json_decref(json);
     return true;
@@ -705,6 +708,7 @@ struct catalog *definitions_finish(struct definitions *defs, const struct catalo
     catalog->version = defs->version;
     catalog->read_begun_us = read_begun_us;
     end_lives(defs);
+    defs->incomplete = false;
     catalog->indices = bytes_alloc((defs->seen_count + 1) * sizeof *catalog->indices);
     for (size_t i = 0; i < defs->seen_count; i++) {
         if (core_excludes(defs->core, span_cstr(defs->seen[i].name)))
@@ -712,6 +716,7 @@ struct catalog *definitions_finish(struct definitions *defs, const struct catalo
         struct catalog_index *index = index_for(defs, &defs->seen[i], old);
         if (index != NULL)
             catalog->indices[catalog->index_count++] = index;
+        defs->incomplete = defs->incomplete || index == NULL || defs->seen[i].unread;
     }
     for (size_t i = 0; i < catalog->index_count; i++)
         add_aliases(catalog, catalog->indices[i]);

@@ -47,6 +47,7 @@ struct seen_index {
     uint32_t shards, routing_shards;
     bool closed;
     bool fetch; /* its definition must be read */
+    bool unread; /* it was asked for, and no answer has it yet */
     bool birth; /* its birth must be looked at */
     enum birth birth_found;
     json_t *detail; /* the answer of GET /{index}, owned */
@@ -62,6 +63,7 @@ struct definitions {
     /* the present read */
     int64_t version;
     json_t *state; /* owned */
+    bool incomplete; /* some definition could not be read this time: read again soon */
     struct seen_index *seen;
     size_t seen_count;
     struct change *changes, **changes_tail;

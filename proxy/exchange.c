@@ -92,6 +92,7 @@ struct exchange *exchange_new(struct core *core, struct loop *loop,
                               struct span head_bytes, const struct routing *routing)
 {
     struct exchange *ex = bytes_alloc(sizeof *ex);
+    (void)FAILPOINT("P0");
     struct http_limits limits = {SIZE_MAX, SIZE_MAX, HTTP_FIELDS_MAX};
     struct http_refusal refusal;
 
@@ -264,8 +265,7 @@ void exchange_start(struct exchange *ex)
 static enum status outcome_write(struct commit *commit, struct journal_txn *txn)
 {
     struct exchange *ex = (struct exchange *)((char *)commit - offsetof(struct exchange, commit));
-    (void)FAILPOINT("P8");
-    return rows_write(ex, txn);
+    return FAILPOINT("P8") ? STATUS_JOURNAL_FULL : rows_write(ex, txn);
 }
 
 static void hand_watches_over(struct exchange *ex)

@@ -410,7 +410,7 @@ static void on_version(struct follower *f, struct span body)
     if (!check_identity(f, body, &version))
         return;
     bool moved = f->old == NULL || version != f->old->version || f->births_pending ||
-                 f->defs.dead_count != 0 || f->defs.changes != NULL;
+                 f->defs.incomplete || f->defs.dead_count != 0 || f->defs.changes != NULL;
     if (moved)
         ask(f, STEP_STATE, STATE_TARGET);
     else

@@ -349,6 +349,7 @@ bool sequencer_turn(struct sequencer *sq)
     if (list != NULL)
         commit_list(sq, list);
     if (trim_to != 0) {
+        (void)FAILPOINT("R7");
         enum status status = journal_trim(sq->core->journal, trim_to, TRIM_AT_ONCE, &trimmed);
         if (status != STATUS_OK && status != STATUS_JOURNAL_FULL)
             sq->core->fatal(sq->core, status, "old records could not be dropped from the journal");

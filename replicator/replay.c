@@ -533,7 +533,8 @@ static void bulk_on_done(struct es_call *call)
 {
     struct lane *lane = call->arg;
     struct standby *sb = lane->sb;
-    (void)FAILPOINT("R4");
+    if (FAILPOINT("R4")) /* the answer is lost */
+        call->status = STATUS_CLUSTER_AWAY;
     lane->busy = false;
     sb->lanes_busy--;
     if (sb->away != (call->status == STATUS_CLUSTER_AWAY))

@@ -720,11 +720,9 @@ void intent_fini(struct intent *intent)
 
 int64_t record_version(uint64_t base, uint64_t term, int64_t seq_no)
 {
-    int64_t low = seq_no < 0 ? 0 : seq_no;
-
-    CHECK(seq_no >= -1 && low < SEQ_NO_LIMIT && base < TERM_LIMIT && term < TERM_LIMIT);
+    CHECK(seq_no >= -1 && seq_no < SEQ_NO_LIMIT && base < TERM_LIMIT && term < TERM_LIMIT);
     CHECK(base + term >= 1 && base + term < TERM_LIMIT);
-    return (int64_t)(base + term) * SEQ_NO_LIMIT + low;
+    return (int64_t)(base + term) * SEQ_NO_LIMIT + seq_no; /* -1: just below the shard's first operation */
 }
 
 int numbers_compare(uint64_t term_a, int64_t seq_no_a, uint64_t term_b, int64_t seq_no_b)

@@ -131,7 +131,7 @@ MUST_USE enum status record_decode(struct span bytes, struct record *record, siz
 size_t record_peek(struct span bytes, struct record_header *header);
 
 /* V = (base + term) * 2^40 + seq_no, the external version a row is written with on a standby. For a negative row of an
- * empty shard (seq_no -1) it is base + term with seq 0. Never 0. */
+ * empty shard (seq_no -1) it is one less than that of the shard's first operation. Never 0. */
 int64_t record_version(uint64_t base, uint64_t term, int64_t seq_no);
 /* Orders (term, seq_no) lexicographically: <0, 0, >0. */
 int numbers_compare(uint64_t term_a, int64_t seq_no_a, uint64_t term_b, int64_t seq_no_b);

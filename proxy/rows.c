@@ -36,8 +36,11 @@ static void judge(struct exchange *ex, struct write_item *item)
         return;
     if (item->outcome == OUTCOME_UNKNOWN)
         ex->unknown = true;
-    /* The cluster may have tried twice: the refusal can be of its own second try. */
-    item->wants_watch = item->outcome == OUTCOME_CONFLICT;
+    /* The cluster may have tried twice: the refusal can be of its own second try. So can an update
+     * be that finds nothing, when a script of the first try deleted it. */
+    item->wants_watch = item->outcome == OUTCOME_CONFLICT ||
+                        (item->outcome == OUTCOME_REFUSED && item->op == INTENT_UPDATE &&
+                         item->answer.status == 404 && item->index != NULL);
 }
 
 static bool read_items(struct exchange *ex)
@@ -99,9 +102,14 @@ answered_index(struct exchange *ex, const struct catalog *catalog, struct write_
     return catalog_find_index(catalog, write_decode(ex, item->answer.index));
 }
 
+/* True when the answer shows a state that is promised. An update that changed nothing is among
+ * them: what made it so may be a first try of the cluster's, or a write that is still in doubt, and
+ * has no row yet. */
 static bool item_is_applied(const struct write_item *item)
 {
-    return item->outcome == OUTCOME_APPLIED && !item->unreplicated;
+    bool noop = item->outcome == OUTCOME_NOTHING && item->op == INTENT_UPDATE &&
+                item->answer.result == RESULT_NOOP && item->answer.has_numbers;
+    return (item->outcome == OUTCOME_APPLIED || noop) && !item->unreplicated;
 }
 
 bool rows_need_state(const struct exchange *ex)
@@ -147,9 +155,9 @@ static enum row_source decide_source(const struct exchange *ex, const struct wri
     if (answer->result == RESULT_DELETED || answer->result == RESULT_NOT_FOUND)
         return ROW_FROM_DELETE;
     if (item->op == INTENT_UPDATE) {
-        bool single = ex->op.kind != OP_KIND_BULK;
-        if (!ex->json_body || answer->get_source.size == 0 || (single && item->hit->has_pipeline) ||
-            item->hit->body_differs)
+        bool piped =
+            ex->op.kind != OP_KIND_BULK && item->hit->has_pipeline && answer->result != RESULT_NOOP;
+        if (!ex->json_body || answer->get_source.size == 0 || piped || item->hit->body_differs)
             return ROW_FROM_CAPTURE;
         return ROW_FROM_GET;
     }

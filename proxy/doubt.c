@@ -43,7 +43,6 @@
 #define GLOBAL_CHECKPOINT_WAIT_US UINT64_C(50000)
 #define GLOBAL_CHECKPOINT_TRIES 100
 #define ANSWER_MAX (512u << 20)
-static const uint64_t watch_delays_us[] = {1000000, 10000000, 60000000};
 
 enum step {
     STEP_IDLE,
@@ -121,98 +120,12 @@ static void doubt_set_step(struct doubt *d, enum step next)
 
 /* ---- watches ---- */
 
-/* How long before the probe that comes after TRIES others. */
-static uint64_t watch_delay(unsigned tries)
-{
-    return tries < COUNT_OF(watch_delays_us) ? watch_delays_us[tries] : 0;
-}
-
-static void intent_item_copy(struct intent_item *to, const struct intent_item *from)
-{
-    *to = *from;
-    to->name = span_cstr(span_dup(from->name));
-    to->name.size = from->name.size;
-    to->id = span_of(span_dup(from->id), from->id.size);
-    to->routing = span_of(span_dup(from->routing), from->routing.size);
-    to->concrete = span_of(span_dup(from->concrete), from->concrete.size);
-}
-
-static void span_free(struct span span)
-{
-    free((void *)(uintptr_t)span.data);
-}
-
-struct watch *watch_new(struct core *core, const struct intent_item *item, uint64_t delay_us)
-{
-    struct watch *watch = bytes_zalloc(sizeof *watch);
-    watch->core = core;
-    watch->number = ((uint64_t)core->id_unique[0] << 56) ^ (core->wall_us(core) << 8) ^
-                    atomic_fetch_add(&core->id_sequence, 1);
-    watch->due_us = core->now_us(core) + delay_us;
-    intent_item_copy(&watch->item, item);
-    return watch;
-}
-
-void watch_free(struct watch *watch)
-{
-    span_free(watch->item.name);
-    span_free(watch->item.id);
-    span_free(watch->item.routing);
-    span_free(watch->item.concrete);
-    free(watch);
-}
-
-/* The stored form: known, found, tries, term, seq_no; then an intent of one item. */
-enum status watch_store(const struct watch *watch, struct journal_txn *txn)
-{
-    struct buffer value = {0};
-    uint8_t key[8];
-    struct intent_item item = watch->item;
-    struct intent intent = {.number = watch->number, .item_count = 1, .items = &item};
-    put_u64be(key, watch->number);
-    buffer_append_u8(&value, watch->known);
-    buffer_append_u8(&value, watch->found);
-    buffer_append_u16(&value, (uint16_t)watch->tries);
-    buffer_append_u64(&value, watch->term);
-    buffer_append_u64(&value, (uint64_t)watch->seq_no);
-    intent_encode(&value, &intent);
-    enum status status =
-        journal_put(txn, JOURNAL_WATCH, span_of((char *)key, sizeof key), buffer_span(&value));
-    buffer_fini(&value);
-    return status;
-}
-
-static enum status watch_remove(const struct watch *watch, struct journal_txn *txn)
-{
-    uint8_t key[8];
-    put_u64be(key, watch->number);
-    return journal_delete(txn, JOURNAL_WATCH, span_of((char *)key, sizeof key));
-}
-
 static bool load_watch(void *arg, struct span key, struct span value)
 {
     struct doubt *d = arg;
-    struct reader reader = reader_of(value);
-    struct watch *watch = bytes_zalloc(sizeof *watch);
-    struct intent intent;
-    watch->core = d->core;
-    watch->number = get_u64be(key.data);
-    watch->known = reader_u8(&reader) != 0;
-    watch->found = reader_u8(&reader) != 0;
-    watch->tries = reader_u16(&reader);
-    watch->term = reader_u64(&reader);
-    watch->seq_no = (int64_t)reader_u64(&reader);
-    /* Not earlier than it would have been: the lost request does not execute sooner for our death.
-     */
-    watch->due_us = d->core->now_us(d->core) + (watch->tries == 0 ? 0 : watch_delay(watch->tries));
-    if (!reader.ok ||
-        intent_decode(span_of(reader.at, (size_t)(reader.end - reader.at)), &intent) != STATUS_OK) {
-        free(watch);
+    struct watch *watch = watch_decode(d->core, key, value);
+    if (watch == NULL)
         return false;
-    }
-    if (intent.item_count == 1)
-        intent_item_copy(&watch->item, &intent.items[0]);
-    intent_fini(&intent);
     watch->next = d->watches;
     d->watches = watch;
     d->watch_count++;
@@ -306,13 +219,19 @@ static bool load_case(void *arg, struct span key, struct span value)
 
 /* ---- the batch ---- */
 
+/* True when W knows something of the life that TARGET is; numbers of another one say nothing. */
+static bool watch_knows(const struct watch *w, const struct catalog_index *target)
+{
+    return w->known && target != NULL && w->life == target->incarnation;
+}
+
 static void add_probe(struct doubt *d, const struct intent_item *item, struct doubt_case *c,
                       struct watch *w, const struct catalog_index *target)
 {
     d->probes = bytes_realloc(d->probes, (d->probe_count + 1) * sizeof *d->probes);
     struct probe *p = &d->probes[d->probe_count++];
     *p = (struct probe){.item = item, .from_case = c, .from_watch = w, .target = target};
-    p->read_source = w == NULL || !w->known;
+    p->read_source = w == NULL || !watch_knows(w, target);
     if (target != NULL)
         p->shard = shard_of(item->id, item->routed ? item->routing : SPAN_NONE, target->shards,
                             target->routing_shards, target->partition);
@@ -572,13 +491,14 @@ static void take_stats(struct doubt *d, struct span body)
 static bool judge_probe(struct probe *p, const struct shard_fact *fact)
 {
     const struct watch *w = p->from_watch;
+    bool knows = w != NULL && watch_knows(w, p->target);
     if (!p->found) {
         p->term = fact->term;
         p->seq_no = fact->max_seq_no;
-        p->row = w == NULL || !w->known || w->found;
+        p->row = !knows || w->found;
         return true;
     }
-    if (w != NULL && w->known && w->found) {
+    if (knows && w->found) {
         int order = numbers_compare(p->term, p->seq_no, w->term, w->seq_no);
         p->row = order > 0;
         return order >= 0;
@@ -656,11 +576,6 @@ static enum status write_probe_row(struct doubt *d, struct journal_txn *txn, con
     return commit_append(&d->commit, txn, &record);
 }
 
-static bool watch_is_over(const struct watch *w)
-{
-    return w->tries >= COUNT_OF(watch_delays_us);
-}
-
 static enum status write_batch(struct commit *commit, struct journal_txn *txn)
 {
     struct doubt *d = (struct doubt *)((char *)commit - offsetof(struct doubt, commit));
@@ -734,35 +649,47 @@ static void batch_done(struct commit *commit)
     d->next_us = 0; /* there may be more */
 }
 
-/* What is known of W after P; a watch moves on when it was read, or has nothing that could be read.
- */
-static void watch_learn(struct watch *w, const struct probe *p, uint64_t now_us)
+/* What is known of W after P, which may be one of two: of the life that the name had and of the one
+ * it has. */
+static void watch_learn(struct watch *w, const struct probe *p)
 {
-    if (p != NULL && !p->answered && p->target != NULL)
+    if (!p->answered) {
+        w->unread = w->unread || p->target != NULL;
         return;
-    if (p != NULL && p->answered && needs_source_first(p)) {
-        w->known = false; /* news: read it whole at once */
+    }
+    if (needs_source_first(p)) {
+        w->known = false;
+        w->again = true;
+        return;
+    }
+    w->known = true;
+    w->life = p->target->incarnation;
+    w->found = p->found;
+    w->term = p->term;
+    w->seq_no = p->seq_no;
+}
+
+/* W moves on when all of it was read, or there was nothing that could be. */
+static void watch_advance(struct watch *w, uint64_t now_us)
+{
+    if (w->again) {
         w->due_us = now_us;
-        return;
+    } else if (!w->unread) {
+        w->tries++;
+        w->due_us = now_us + watch_delay(w->tries);
     }
-    if (p != NULL && p->answered) {
-        w->known = true;
-        w->found = p->found;
-        w->term = p->term;
-        w->seq_no = p->seq_no;
-    }
-    w->tries++;
-    w->due_us = now_us + watch_delay(w->tries);
+    w->again = w->unread = false;
 }
 
 static void watch_case_item(struct doubt *d, const struct probe *p, uint64_t now_us)
 {
-    struct watch *w = watch_new(d->core, p->item, watch_delays_us[0]);
-    w->known = p->answered;
+    struct watch *w = watch_new(d->core, p->item, watch_delay(0));
+    w->known = p->answered && p->target != NULL;
+    w->life = w->known ? p->target->incarnation : 0;
     w->found = p->found;
     w->term = p->term;
     w->seq_no = p->seq_no;
-    w->due_us = now_us + watch_delays_us[0];
+    w->due_us = now_us + watch_delay(0);
     w->tries = 0;
     w->next = d->new_watches;
     d->new_watches = w;
@@ -790,10 +717,12 @@ static void finish_batch(struct doubt *d)
     for (size_t i = 0; i < d->probe_count; i++) {
         struct probe *p = &d->probes[i];
         if (p->from_watch != NULL)
-            watch_learn(p->from_watch, p, now);
+            watch_learn(p->from_watch, p);
         else if (!p->from_case->unprobable)
             watch_case_item(d, p, now);
     }
+    for (struct watch *w = d->batch_watches; w != NULL; w = w->next)
+        watch_advance(w, now);
     note_items_without_id(d);
     doubt_set_step(d, STEP_COMMIT);
     d->commit = (struct commit){.write = write_batch, .done = batch_done, .loop = d->core->control};

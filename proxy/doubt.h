@@ -21,12 +21,15 @@ struct watch {
     struct core *core;
     uint64_t number;         /* key in JOURNAL_WATCH */
     struct intent_item item; /* strings owned */
-    bool known;              /* what follows was read */
+    bool known;              /* what follows was read, of this life: */
+    uint32_t life;
     bool found;
     uint64_t term;
     int64_t seq_no;
     unsigned tries;  /* probes done: at 1 s, 10 s, 60 s */
     uint64_t due_us; /* now_us of the next probe */
+    bool unread;     /* in the present batch: something of it could not be read */
+    bool again;      /* in the present batch: there is news, to be read whole at once */
     struct watch *next;
 };
 
@@ -48,6 +51,13 @@ struct watch *watch_new(struct core *core, const struct intent_item *item, uint6
 void watch_free(struct watch *watch);
 /* Within a commit's write(): stores it. */
 MUST_USE enum status watch_store(const struct watch *watch, struct journal_txn *txn);
+/* Within a commit's write(): its probes are done. */
+MUST_USE enum status watch_remove(const struct watch *watch, struct journal_txn *txn);
+/* A watch as it was stored; NULL when the bytes are not one. */
+struct watch *watch_decode(struct core *core, struct span key, struct span value);
+/* How long before the probe that comes after TRIES others. */
+uint64_t watch_delay(unsigned tries);
+bool watch_is_over(const struct watch *watch);
 /* Hands a durable watch over; from any thread. */
 void doubt_take_watch(struct core *core, struct watch *watch);
 

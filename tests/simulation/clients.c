@@ -50,14 +50,20 @@ static void op_head(struct op *op, const char *method, const char *target)
     buffer_appendf(&op->head, "content-length: %zu\r\n\r\n", op->body.size);
 }
 
-static void choose_document(struct sim *sim, struct op_item *item)
+/* Routed requests, and those through the alias (which may add a routing), keep to ids that are
+ * never updated: an update without a routing that meets a document with one keeps the document's,
+ * which no answer shows. See the traps in tests/README.md. */
+static void choose_document(struct sim *sim, struct op_item *item, bool update)
 {
     size_t count = sim->plan.pipelines ? 5 : 4;
-    snprintf(item->index, sizeof item->index, "%s", indices[sim_below(sim, count)]);
-    if (*item->id == '\0')
-        snprintf(item->id, sizeof item->id, "%s",
-                 ids[sim_below(sim, sim_chance(sim, 800) ? 3 : COUNT_OF(ids))]);
-    if (sim_chance(sim, 100))
+    const char *index = indices[sim_below(sim, count)];
+    bool routed = !update && (strcmp(index, "al") == 0 || sim_chance(sim, 150));
+    if (update && strcmp(index, "al") == 0)
+        index = indices[0];
+    snprintf(item->index, sizeof item->index, "%s", index);
+    snprintf(item->id, sizeof item->id, "%s",
+             routed ? ids[3 + sim_below(sim, 2)] : ids[sim_below(sim, 3)]);
+    if (routed && sim_chance(sim, 700))
         snprintf(item->routing, sizeof item->routing, "%s", routings[sim_below(sim, 2)]);
 }
 
@@ -140,7 +146,7 @@ static void make_single(struct sim *sim, struct op *op)
     uint64_t kind = sim_below(sim, 100);
     struct op_item *item = item_add(sim, op, true);
     const char *method = "PUT", *endpoint = "_doc";
-    choose_document(sim, item);
+    choose_document(sim, item, kind >= 20 && kind < 45);
     if (kind < 20) {
         item->is_delete = true;
         item->token = 0;
@@ -176,7 +182,7 @@ static void make_bulk_item(struct sim *sim, struct op *op)
     const char *action = actions[sim_below(sim, COUNT_OF(actions))];
     struct op_item *item = item_add(sim, op, strcmp(action, "delete") != 0);
     struct buffer *out = &op->body;
-    choose_document(sim, item);
+    choose_document(sim, item, strcmp(action, "update") == 0);
     item->is_delete = item->token == 0;
     if (strcmp(action, "index") == 0 && sim_chance(sim, 150))
         *item->id = '\0';
@@ -267,6 +273,8 @@ static void make_metadata(struct sim *sim, struct op *op)
 
 static enum said item_result(const struct outcome_item *answer)
 {
+    if (answer->status == 404 && answer->error.size != 0)
+        return SAID_UNKNOWN; /* an update that was tried twice, and deleted the first time */
     switch (outcome_judge(answer)) {
     case OUTCOME_APPLIED:
     case OUTCOME_NOTHING:
@@ -340,8 +348,9 @@ void clients_on_reply(struct sim *sim, struct op *op, int status, struct span fi
                                              : "unknown",
             body.size > 300 ? 300 : (int)body.size, body.data == NULL ? "" : body.data);
     for (size_t i = 0; i < op->item_count; i++)
-        op->items[i].result =
-            op->result == SAID_NOT_APPLIED && status != 409 ? SAID_NOT_APPLIED : SAID_UNKNOWN;
+        op->items[i].result = op->result == SAID_NOT_APPLIED && status != 409 && status != 404
+                                  ? SAID_NOT_APPLIED
+                                  : SAID_UNKNOWN;
     if (op->result == SAID_APPLIED || status == 200)
         take_items(sim, op, status, body);
     if (op->result == SAID_APPLIED && !op->metadata)

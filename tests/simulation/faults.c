@@ -18,8 +18,7 @@ static unsigned rate(struct sim *sim, unsigned most)
 void faults_plan(struct sim *sim)
 {
     struct plan *plan = &sim->plan;
-    *plan = (struct plan){.delay_max_us = sim_chance(sim, 700) ? 3 * MS : 60 * MS,
-                          .late_max_us = 45 * SECOND};
+    *plan = (struct plan){.delay_max_us = sim_chance(sim, 700) ? 3 * MS : 60 * MS};
     plan->metadata = sim_chance(sim, 600);
     plan->pipelines = sim_chance(sim, 300);
     plan->dynamic = sim_chance(sim, 700);
@@ -81,6 +80,7 @@ static void fault_restart_primary(struct sim *sim)
 {
     sim_say(sim, "the primary restarts");
     model_cluster_restart(sim->clusters[PRIMARY]);
+    sim->restarts[PRIMARY]++;
     sim->down_until_us[PRIMARY] = sim->now_us + sim_below(sim, 800 * MS);
 }
 
@@ -88,6 +88,7 @@ static void fault_restart_standby(struct sim *sim)
 {
     sim_say(sim, "the standby restarts, and forgets tombstones");
     model_cluster_restart(sim->clusters[STANDBY]);
+    sim->restarts[STANDBY]++;
     checks_standby_forgot(sim);
     sim->down_until_us[STANDBY] = sim->now_us + sim_below(sim, 800 * MS);
 }
@@ -96,6 +97,7 @@ static void fault_forget(struct sim *sim)
 {
     sim_say(sim, "the standby forgets tombstones");
     model_cluster_forget_tombstones(sim->clusters[STANDBY]);
+    sim->restarts[STANDBY]++;
     checks_standby_forgot(sim);
 }
 

@@ -68,7 +68,7 @@ struct plan {
     unsigned faults; /* how many are done to the parts, see faults.c */
     bool journal_full, restores, loses_store, admin, metadata, jumps;
     bool pipelines, dynamic;
-    uint64_t delay_max_us, late_max_us;
+    uint64_t delay_max_us;
 };
 
 enum said {
@@ -118,6 +118,7 @@ struct sim {
     struct model_cluster *clusters[SIDES];
     struct model_cluster *snapshot; /* of the standby; NULL when none was taken */
     uint64_t down_until_us[SIDES];
+    unsigned restarts[SIDES];
     size_t flights;
 
     struct memory_disk *disk;
@@ -192,6 +193,8 @@ struct flight {
     void (*on_end)(struct flight *flight); /* unless the process died meanwhile */
     void *arg;
     unsigned references;
+    unsigned restarts; /* of the cluster, when it left */
+    bool counted;      /* in sim->flights; what only reads is not */
 };
 void flight_send(struct sim *sim, enum side side, enum process process, enum flight_kind kind,
                  struct span method, struct span target, struct span content_type, struct span body,

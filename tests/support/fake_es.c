@@ -70,6 +70,8 @@ struct conn {
     struct buffer method, target, content_type, body; /* of the present request */
     struct http_body framing;
     bool keep_alive, gzip, close_after;
+    bool drains; /* what still comes is read and dropped, so that the answer is not lost in a reset
+                  */
     unsigned interval_ms; /* 0: as fast as it goes */
     uint64_t next_byte_us;
     struct conn *next;
@@ -238,6 +240,7 @@ static void conn_answer_badly(struct conn *conn, const struct fault *fault,
         http_append_chunk(out, span_of(body.data, body.size / 2));
         http_append_chunk(out, span_of(body.data + body.size / 2, body.size - body.size / 2));
         http_append_last_chunk(out);
+        conn->close_after = conn->close_after || !conn->keep_alive;
         conn->state = CONN_SENDING;
         return;
     case FAULT_UNTIL_CLOSE:
@@ -583,6 +586,7 @@ static bool take_head(struct server *server, struct conn *conn)
     if (fault != NULL) {
         log_request(server, conn, fault);
         conn->keep_alive = false;
+        conn->drains = true;
         serve_fault(server, conn, fault);
         return false;
     }
@@ -636,8 +640,10 @@ static void conn_write(struct conn *conn)
     if (conn->out.size != 0 || conn->state != CONN_SENDING)
         return;
     conn->interval_ms = 0;
-    if (conn->close_after) {
+    if (conn->close_after && conn->drains) {
         shutdown(conn->fd, SHUT_WR);
+        conn->state = CONN_WAITING;
+    } else if (conn->close_after) {
         conn_close(conn, false);
     } else {
         conn->state = CONN_HEAD;
@@ -672,6 +678,8 @@ static void conn_read(struct server *server, struct conn *conn)
             return;
         }
         conn->in.size += (size_t)got;
+        if (conn->drains)
+            buffer_clear(&conn->in);
         if (got < READ_SIZE)
             break;
     }

@@ -56,6 +56,25 @@ json_t *alias_definition(const json_t *body)
     return definition;
 }
 
+bool alias_write_free(const struct model_cluster *cluster, const char *index, const char *alias,
+                      const json_t *definition, struct failure *failure)
+{
+    struct model_index *other, *next;
+    if (!json_is_true(json_object_get(definition, "is_write_index")))
+        return true;
+    HASH_ITER(hh, cluster->indices, other, next)
+    {
+        const json_t *held = json_object_get(other->aliases, alias);
+        if (strcmp(other->name, index) != 0 &&
+            json_is_true(json_object_get(held, "is_write_index"))) {
+            fail(failure, 500, "illegal_state_exception",
+                 "alias [%s] has more than one write index [%s,%s]", alias, index, other->name);
+            return false;
+        }
+    }
+    return true;
+}
+
 static void touched(struct model_index *index)
 {
     index->aliases_version++;
@@ -174,7 +193,7 @@ static bool act(struct model_cluster *cluster, const json_t *actions, const char
     return ok;
 }
 
-enum walk { WALK_LOOK, WALK_REMOVE_INDICES, WALK_REST, WALKS };
+enum walk { WALK_LOOK, WALK_REST, WALK_REMOVE_INDICES };
 
 /* All actions or none: the first walk only looks. Indices go first, so that an alias can take a
  * name over. */
@@ -196,22 +215,64 @@ static void walk_actions(struct model_cluster *cluster, json_t *actions, enum wa
     }
 }
 
+/* False with failure set when the aliases as they are now have two write indices somewhere. */
+static bool aliases_consistent(struct model_cluster *cluster, const json_t *actions,
+                               struct failure *failure)
+{
+    struct model_index *index, *next;
+    const char *name;
+    json_t *definition;
+    HASH_ITER(hh, cluster->indices, index, next)
+    {
+        if (taken_away(actions, index->name))
+            continue;
+        json_object_foreach(index->aliases, name, definition)
+        {
+            if (!alias_write_free(cluster, index->name, name, definition, failure))
+                return false;
+        }
+    }
+    return true;
+}
+
+static void apply_actions(struct model_cluster *cluster, json_t *actions, struct failure *failure)
+{
+    struct model_index *index, *next;
+    json_t *before = json_object();
+    HASH_ITER(hh, cluster->indices, index, next)
+    {
+        json_object_set_new(before, index->name, json_copy(index->aliases));
+    }
+    walk_actions(cluster, actions, WALK_REST, failure);
+    if (aliases_consistent(cluster, actions, failure)) {
+        walk_actions(cluster, actions, WALK_REMOVE_INDICES, failure);
+        cluster_bump(cluster);
+    } else {
+        HASH_ITER(hh, cluster->indices, index, next)
+        {
+            json_decref(index->aliases);
+            index->aliases = json_incref(json_object_get(before, index->name));
+        }
+    }
+    json_decref(before);
+}
+
 static void post_actions(struct call *call)
 {
     struct failure failure = {.shard = -1};
     json_t *body = call_body(call);
     if (body == NULL)
         return;
-    metadata_blocked(call->cluster, NULL, &failure);
-    for (int walk = 0; walk < WALKS && failure.status == 0; walk++)
-        walk_actions(call->cluster, json_object_get(body, "actions"), (enum walk)walk, &failure);
+    json_t *actions = json_object_get(body, "actions");
+    if (!metadata_blocked(call->cluster, NULL, &failure))
+        walk_actions(call->cluster, actions, WALK_LOOK, &failure);
+    if (failure.status == 0)
+        apply_actions(call->cluster, actions, &failure);
     json_decref(body);
-    if (failure.status != 0) {
+    if (failure.status != 0)
         answer_failure(call, &failure);
-        return;
-    }
-    cluster_bump(call->cluster);
-    answer_acknowledged(call);
+    else
+        answer_acknowledged(call);
 }
 
 /* PUT, POST, DELETE /{index}/_alias/{name} */
@@ -226,7 +287,9 @@ static void change_one(struct call *call)
     const char *kind = call_is(call, "DELETE") ? "remove" : "add";
     if (!metadata_blocked(call->cluster, NULL, &failure) &&
         indices_resolve(call->cluster, call->segments[0], false, false, &list, &failure) &&
-        act_on(call->cluster, NULL, kind, &list, body, alias, false, &failure))
+        act_on(call->cluster, NULL, kind, &list, body, alias, false, &failure) &&
+        (list.count == 0 ||
+         alias_write_free(call->cluster, list.list[0]->name, alias, body, &failure)))
         act_on(call->cluster, NULL, kind, &list, body, alias, true, &failure);
     if (failure.status != 0) {
         answer_failure(call, &failure);

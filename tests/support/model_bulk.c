@@ -220,11 +220,7 @@ static void mget_one(struct call *call, struct span name, struct span id, struct
 {
     struct buffer *out = &call->answer->body;
     struct failure failure = {.shard = -1};
-    struct write write;
     struct model_index *index = index_find(call->cluster, name);
-    write_init(&write, BULK_INDEX);
-    write.routing = routing;
-    write.name = name;
     if (index == NULL)
         index = alias_write_index(call->cluster, name, &failure);
     if (index == NULL && failure.status == 0)
@@ -234,6 +230,8 @@ static void mget_one(struct call *call, struct span name, struct span id, struct
         snprintf(failure.index, sizeof failure.index, "%s", index->name);
         memcpy(failure.index_uuid, index->uuid, UUID_SIZE);
     }
+    if (index != NULL && alias_routing(index, name, &routing, &failure))
+        routing_given(index, id, routing, &failure);
     buffer_append_cstr(out, "{\"_index\":");
     buffer_append_json_string(out,
                               index != NULL && failure.status == 0 ? span_cstr(index->name) : name);
@@ -250,7 +248,6 @@ static void mget_one(struct call *call, struct span name, struct span id, struct
             buffer_append_cstr(out, ",\"found\":false");
     }
     buffer_append_char(out, '}');
-    write_fini(&write);
 }
 
 static void mget_docs(struct call *call, struct span docs, struct span index, bool source)

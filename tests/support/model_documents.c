@@ -106,28 +106,35 @@ static struct model_index *create_for(struct model_cluster *cluster, struct writ
     return index_create(cluster, write->name, NULL, &write->failure);
 }
 
-/* Aliases may add a routing. */
-static bool take_alias_routing(struct write *write, const struct model_index *index)
+bool alias_routing(const struct model_index *index, struct span name, struct span *routing,
+                   struct failure *failure)
 {
-    char name[256];
-    if (write->name.size >= sizeof name)
+    const json_t *alias = json_object_getn(index->aliases, name.data, name.size);
+    const char *added = json_text(alias, "index_routing");
+    if (added == NULL)
         return true;
-    memcpy(name, write->name.data, write->name.size);
-    name[write->name.size] = '\0';
-    const char *routing = json_text(json_object_get(index->aliases, name), "index_routing");
-    if (routing == NULL)
-        return true;
-    if (write->routing.size != 0 && !span_equal(write->routing, span_cstr(routing))) {
-        fail(&write->failure, 400, "illegal_argument_exception",
-             "Alias [%s] has index routing associated with it [%s], and was provided with routing "
-             "value "
-             "[%.*s], rejecting operation",
-             name, routing, (int)write->routing.size, write->routing.data);
+    if (routing->size != 0 && !span_equal(*routing, span_cstr(added))) {
+        fail(
+            failure, 400, "illegal_argument_exception",
+            "Alias [%.*s] has index routing associated with it [%s], and was provided with routing "
+            "value [%.*s], rejecting operation",
+            (int)name.size, name.data, added, (int)routing->size, routing->data);
         return false;
     }
-    buffer_clear(&write->made_routing);
-    buffer_append_cstr(&write->made_routing, routing);
-    write->routing = buffer_span(&write->made_routing);
+    *routing = span_cstr(added);
+    return true;
+}
+
+static bool take_alias_routing(struct write *write, const struct model_index *index)
+{
+    struct span routing = write->routing;
+    if (!alias_routing(index, write->name, &routing, &write->failure))
+        return false;
+    if (routing.data != write->routing.data) {
+        buffer_clear(&write->made_routing);
+        buffer_append_span(&write->made_routing, routing);
+        write->routing = buffer_span(&write->made_routing);
+    }
     return true;
 }
 
@@ -388,16 +395,24 @@ static bool index_through_pipelines(struct model_cluster *cluster, struct write 
     return ingest_run(cluster, write, span_cstr(write->index->final_pipeline), source);
 }
 
+bool routing_given(const struct model_index *index, struct span id, struct span routing,
+                   struct failure *failure)
+{
+    if (!index->routing_required || routing.size != 0)
+        return true;
+    fail(failure, 400, "routing_missing_exception", "routing is required for [%s]/[%.*s]",
+         index->name, (int)id.size, id.data);
+    snprintf(failure->index, sizeof failure->index, "%s", index->name);
+    strcpy(failure->index_uuid, "_na_");
+    return false;
+}
+
 bool write_store(struct model_cluster *cluster, struct write *write, struct span source)
 {
     if (!index_writable(cluster, write->index, &write->failure))
         return false;
-    if (write->index->routing_required && write->routing.size == 0) {
-        fail(&write->failure, 400, "routing_missing_exception",
-             "routing is required for [%s]/[%.*s]", write->index->name, (int)write->id.size,
-             write->id.data);
+    if (!routing_given(write->index, write->id, write->routing, &write->failure))
         return false;
-    }
     if (write->no_id && write->made_id.size == 0)
         make_id(cluster, write);
     if (!mapping_take(cluster, write->index, write->id, source, &write->failure))
@@ -409,6 +424,9 @@ bool write_store(struct model_cluster *cluster, struct write *write, struct span
 void write_run(struct model_cluster *cluster, struct write *write)
 {
     struct span source = write->source;
+    if (!write->no_id && write->id.size == 0)
+        fail(&write->failure, 400, "illegal_argument_exception",
+             "if _id is specified it must not be empty");
     if (write->failure.status != 0)
         return;
     if (write->action == BULK_INDEX || write->action == BULK_CREATE) {
@@ -417,7 +435,8 @@ void write_run(struct model_cluster *cluster, struct write *write)
         return;
     }
     write->index = write_resolve(cluster, write);
-    if (write->index == NULL || !index_writable(cluster, write->index, &write->failure))
+    if (write->index == NULL || !index_writable(cluster, write->index, &write->failure) ||
+        !routing_given(write->index, write->id, write->routing, &write->failure))
         return;
     if (write->action == BULK_UPDATE)
         update_run(cluster, write);
@@ -635,48 +654,72 @@ void doc_append(const struct model_doc *doc, bool source, struct buffer *out)
     }
 }
 
-static void get_call(struct call *call, bool source_only)
+/* The index that a document is read from, and by which routing; NULL with failure set. */
+static struct model_index *get_from(struct call *call, struct span *routing,
+                                    struct failure *failure)
 {
-    struct failure failure = {.shard = -1};
-    struct buffer routing = {0}, filter = {0};
     struct index_list list = {0};
+    struct span name = call->segments[0];
+    struct model_index *index = NULL;
+    if (indices_resolve(call->cluster, name, false, true, &list, failure)) {
+        if (list.count != 0)
+            index = list.list[0];
+        else
+            fail_no_index(failure, name, "index_expression");
+    }
+    index_list_fini(&list);
+    failure->resource_type = "index_expression";
+    if (index == NULL || !alias_routing(index, name, routing, failure) ||
+        !routing_given(index, call->segments[2], *routing, failure))
+        return NULL;
+    if (!index->closed)
+        return index;
+    fail(failure, 400, "index_closed_exception", "closed");
+    snprintf(failure->index, sizeof failure->index, "%s", index->name);
+    memcpy(failure->index_uuid, index->uuid, UUID_SIZE);
+    return NULL;
+}
+
+static void answer_doc(struct call *call, const struct model_index *index,
+                       const struct model_doc *doc, bool source)
+{
     struct buffer *body = &call->answer->body;
-    call_param(call, "routing", &routing);
-    bool source =
-        !call_param(call, "_source", &filter) || !span_equal(buffer_span(&filter), SPAN("false"));
-    if (indices_resolve(call->cluster, call->segments[0], false, true, &list, &failure) &&
-        list.list[0]->closed) {
-        fail(&failure, 400, "index_closed_exception", "closed");
-        snprintf(failure.index, sizeof failure.index, "%s", list.list[0]->name);
-        memcpy(failure.index_uuid, list.list[0]->uuid, UUID_SIZE);
-    }
-    if (failure.status != 0) {
-        failure.resource_type = "index_expression";
-        answer_failure(call, &failure);
-        goto out;
-    }
-    struct model_index *index = list.list[0];
-    uint32_t number;
-    struct span id = call->segments[2];
-    struct model_doc *doc = shard_find(index_shard(index, id, buffer_span(&routing), &number), id);
-    bool found = doc != NULL && !doc->deleted;
-    call->answer->status = found ? 200 : 404;
-    if (found && source_only) {
-        buffer_append(body, doc->source, doc->source_size);
-        goto out;
-    }
+    call->answer->status = doc != NULL ? 200 : 404;
     buffer_append_cstr(body, "{\"_index\":");
     buffer_append_json_string(body, span_cstr(index->name));
     buffer_append_cstr(body, ",\"_id\":");
-    buffer_append_json_string(body, id);
-    if (found)
+    buffer_append_json_string(body, call->segments[2]);
+    if (doc != NULL)
         doc_append(doc, source && !index->source_disabled, body);
     else
         buffer_append_cstr(body, ",\"found\":false");
     buffer_append_char(body, '}');
-out:
-    index_list_fini(&list);
-    buffer_fini(&routing);
+}
+
+static void get_call(struct call *call, bool source_only)
+{
+    struct failure failure = {.shard = -1};
+    struct buffer text = {0}, filter = {0};
+    call_param(call, "routing", &text);
+    struct span routing = buffer_span(&text), id = call->segments[2];
+    bool source =
+        !call_param(call, "_source", &filter) || !span_equal(buffer_span(&filter), SPAN("false"));
+    struct model_index *index = get_from(call, &routing, &failure);
+    if (index == NULL) {
+        answer_failure(call, &failure);
+    } else {
+        uint32_t number;
+        const struct model_doc *doc = shard_find(index_shard(index, id, routing, &number), id);
+        if (doc != NULL && doc->deleted)
+            doc = NULL;
+        if (doc != NULL && source_only) {
+            call->answer->status = 200;
+            buffer_append(&call->answer->body, doc->source, doc->source_size);
+        } else {
+            answer_doc(call, index, doc, source);
+        }
+    }
+    buffer_fini(&text);
     buffer_fini(&filter);
 }
 

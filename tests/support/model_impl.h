@@ -219,6 +219,13 @@ struct model_shard *index_shard(struct model_index *index, struct span id, struc
                                 uint32_t *number);
 /* Stores WRITE's document (SOURCE) or deletion, with every check of versions. */
 void write_apply(struct model_cluster *cluster, struct write *write, struct span source);
+/* Puts the routing that the alias NAME of INDEX adds into *ROUTING (borrowed). False with failure
+ * set when there is another one already. */
+bool alias_routing(const struct model_index *index, struct span name, struct span *routing,
+                   struct failure *failure);
+/* False with failure set when INDEX wants a routing and there is none. */
+bool routing_given(const struct model_index *index, struct span id, struct span routing,
+                   struct failure *failure);
 /* Checks routing and mapping, gives an id, and applies. False with failure set. */
 bool write_store(struct model_cluster *cluster, struct write *write, struct span source);
 /* True when the versions and conditions of WRITE allow it over LIVE and KNOWN (a tombstone counts
@@ -294,6 +301,9 @@ struct model_index *alias_write_index(struct model_cluster *cluster, struct span
 /* Turns a request's alias definition into the stored one (routing -> index_routing,
  * search_routing). New reference. */
 json_t *alias_definition(const json_t *body);
+/* False with failure set when ALIAS as DEFINITION on INDEX would have a second write index. */
+bool alias_write_free(const struct model_cluster *cluster, const char *index, const char *alias,
+                      const json_t *definition, struct failure *failure);
 void aliases_call(struct call *call);
 
 /* ---- mappings ---- */

@@ -484,6 +484,7 @@ static bool take_body(struct model_cluster *cluster, struct model_index *index, 
     }
     json_object_foreach(aliases, name, definition)
     {
+        ok = ok && alias_write_free(cluster, index->name, name, definition, failure);
         json_object_set_new(index->aliases, name, alias_definition(definition));
     }
     json_object_update(index->settings, settings);

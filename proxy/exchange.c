@@ -287,7 +287,9 @@ static void count_outcome(struct exchange *ex)
 static void exchange_reply_rendered(struct exchange *ex)
 {
     render_reply(ex);
-    render_promise(ex, ex->unknown ? "unknown" : ex->applied != 0 ? "applied" : "not-applied");
+    render_promise(ex, ex->unknown || ex->conflicts != 0 ? "unknown"
+                       : ex->applied != 0                ? "applied"
+                                                         : "not-applied");
     count_outcome(ex);
     exchange_reply_now(ex);
 }
@@ -372,7 +374,8 @@ static void exchange_on_state(struct state_wait *wait)
     }
     ex->catalog_after = wait->catalog;
     if (ex->op.class != OP_WRITE) {
-        ex->applied = 1;
+        ex->applied = ex->answer.head.status < 300;
+        ex->unknown = ex->answer.head.status >= 500;
         exchange_reply_rendered(ex);
         return;
     }

@@ -177,6 +177,16 @@ size_t names_held(struct names *names)
     return held;
 }
 
+size_t names_in_use(struct names *names)
+{
+    size_t count = 0;
+    pthread_mutex_lock(&names->lock);
+    for (const struct names_use *u = names->first; u != NULL; u = u->next)
+        count++;
+    pthread_mutex_unlock(&names->lock);
+    return count;
+}
+
 void names_note_deletion(struct names *names, struct span pattern)
 {
     pthread_mutex_lock(&names->lock);

@@ -47,6 +47,9 @@ void names_tick(struct names *names, uint64_t now_us);
 /* How many writes are held back now. */
 size_t names_held(struct names *names);
 
+/* How many writes and changes of definitions are under way, waiting ones included. */
+size_t names_in_use(struct names *names);
+
 /* A deletion of PATTERN was answered with 2xx. */
 void names_note_deletion(struct names *names, struct span pattern);
 /* True when index NAME matches a deletion that passed this proxy lately. */

@@ -245,7 +245,9 @@ static void list_unknown_items(struct exchange *ex)
 {
     size_t listed = 0;
     for (size_t i = 0; i < ex->item_count && listed < UNKNOWN_ITEMS_LISTED; i++) {
-        if (ex->items[i].unreplicated || ex->items[i].outcome != OUTCOME_UNKNOWN)
+        enum outcome outcome = ex->items[i].outcome;
+        if (ex->items[i].unreplicated ||
+            (outcome != OUTCOME_UNKNOWN && outcome != OUTCOME_CONFLICT))
             continue;
         buffer_appendf(&ex->reply.fields, "%s%zu", listed++ == 0 ? "X-Tandem-Unknown-Items: " : ",",
                        i);
@@ -267,6 +269,6 @@ void render_promise(struct exchange *ex, const char *outcome)
         buffer_append_number(fields, ex->commit.last_seq);
         buffer_append_cstr(fields, "\r\n");
     }
-    if (ex->unknown && ex->op.kind == OP_KIND_BULK && ex->item_count != 0)
+    if ((ex->unknown || ex->conflicts != 0) && ex->op.kind == OP_KIND_BULK)
         list_unknown_items(ex);
 }

@@ -155,14 +155,15 @@ json_t *report_status(const struct report *report)
                   (json_int_t)info.size_max, "confirmed_seq",
                   (json_int_t)sequencer_confirmed(core->sequencer));
     json_t *status = json_pack(
-        "{s:s, s:s, s:s, s:s, s:I, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "program",
+        "{s:s, s:s, s:s, s:s, s:I, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "program",
         "tandem-proxy", "version", TANDEM_VERSION, "system", settings->system_name, "state",
         state_name(core), "uptime_s",
         (json_int_t)((core->now_us(core) - report->begun_us) / 1000000), "primary",
         primary_status(report), "journal", journal, "open_intents",
         (json_int_t)sequencer_open_intents(core->sequencer), "in_doubt",
         (json_int_t)doubt_open(core->doubt), "watch", (json_int_t)doubt_watched(core->doubt),
-        "held", (json_int_t)names_held(core->names), "state_version",
+        "in_flight", (json_int_t)names_in_use(core->names), "held",
+        (json_int_t)names_held(core->names), "state_version",
         (json_int_t)(catalog == NULL ? 0 : catalog->version), "indices",
         indices_status(core, problems), "standbys",
         replicators_status(report->replicators, problems));

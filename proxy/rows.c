@@ -479,6 +479,7 @@ void rows_build(struct exchange *ex)
             atomic_fetch_add(&ex->core->rows, 1);
         if (item->outcome == OUTCOME_APPLIED || item->outcome == OUTCOME_NOTHING)
             ex->applied++;
+        ex->conflicts += item->outcome == OUTCOME_CONFLICT;
         if (item->outcome == OUTCOME_CONFLICT)
             atomic_fetch_add(&ex->core->conditional_conflicts, 1);
         if (item->wants_watch)

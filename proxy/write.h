@@ -101,6 +101,7 @@ struct exchange {
     uint64_t intent; /* number; 0 when none is open */
     bool unknown;    /* some of it is in doubt */
     size_t applied;
+    size_t conflicts; /* 409: it may be the cluster's own second try that was refused */
     struct watch **watches; /* to be handed to doubt when durable; owned */
     size_t watch_count;
     struct reply reply;

@@ -113,7 +113,8 @@ void deletes_tick(struct standby *sb, uint64_t now_us)
     if (now_us < sb->mark_next_us || sb->mark_asked_epoch != 0)
         return;
     sb->mark_next_us = now_us + MARK_INTERVAL_US;
-    if (store_count(sb->store, STORE_DELETES) == 0)
+    bool moved = sb->checkpoint > sb->marks[1] + 1; /* a mark is also where a rewind may begin */
+    if (store_count(sb->store, STORE_DELETES) == 0 && !moved)
         return;
     sb->mark_asked_epoch = sb->epoch++; /* the new epoch is stored with the next position */
     sb->mark_number = sb->mark_seq = 0;

@@ -95,15 +95,16 @@ static void connect_now(struct loop_timer *timer)
     struct link *link = LOOP_OWNER(timer, struct link, again);
     link->bev = bufferevent_socket_new(loop_base(link->loop), -1, BEV_OPT_CLOSE_ON_FREE);
     bufferevent_setcb(link->bev, on_read, NULL, on_event, link);
-    if (bufferevent_socket_connect(link->bev, (struct sockaddr *)&link->address, sizeof link->address) != 0) {
+    if (bufferevent_socket_connect(link->bev, (struct sockaddr *)&link->address,
+                                   sizeof link->address) != 0) {
         link_down(link);
         return;
     }
     bufferevent_enable(link->bev, EV_READ | EV_WRITE);
 }
 
-struct link *link_new(struct loop *loop, const char *folder, const char *standby, const struct link_ops *ops,
-                      void *arg)
+struct link *link_new(struct loop *loop, const char *folder, const char *standby,
+                      const struct link_ops *ops, void *arg)
 {
     struct link *link = bytes_zalloc(sizeof *link);
     link->loop = loop;

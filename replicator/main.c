@@ -29,7 +29,7 @@
 
 struct program {
     const char *config, *standby_name;
-    struct settings *settings;
+    struct settings *settings, *old_settings;
     const struct standby_settings *conf;
     struct loop *loop;
     struct journal *journal; /* NULL until the proxy has made it */
@@ -68,8 +68,8 @@ static void world_call(struct standby *sb, struct es_call *call)
     es_client_call(program_of(sb)->client, call);
 }
 
-static enum status world_read(struct standby *sb, uint64_t from, size_t max_records, size_t max_bytes, struct buffer *out,
-                              size_t *count)
+static enum status world_read(struct standby *sb, uint64_t from, size_t max_records,
+                              size_t max_bytes, struct buffer *out, size_t *count)
 {
     return journal_read(program_of(sb)->journal, from, max_records, max_bytes, out, count);
 }
@@ -94,8 +94,14 @@ static void world_report(struct standby *sb, uint64_t seq)
     link_report(program_of(sb)->link, seq);
 }
 
-static const struct standby_world world = {world_now,          world_wall,        world_call,     world_read,
-                                           world_journal_info, world_definitions, world_ask_mark, world_report};
+static enum status world_intents(struct standby *sb, journal_each_fn each, void *arg)
+{
+    return journal_scan(program_of(sb)->journal, JOURNAL_INTENTS, SPAN_NONE, each, arg);
+}
+
+static const struct standby_world world = {world_now,      world_wall,         world_call,
+                                           world_read,     world_journal_info, world_definitions,
+                                           world_ask_mark, world_report,       world_intents};
 
 static void on_records(void *arg, uint64_t seq)
 {
@@ -133,7 +139,8 @@ static void on_tick(struct loop_timer *timer)
 static void open_journal(struct loop_timer *timer)
 {
     struct program *program = LOOP_OWNER(timer, struct program, journal_again);
-    struct journal_options options = {.folder = program->settings->journal_folder, .read_only = true};
+    struct journal_options options = {.folder = program->settings->journal_folder,
+                                      .read_only = true};
     char why[500];
     enum status status = journal_open_lmdb(&options, &program->journal, why, sizeof why);
     if (status == STATUS_JOURNAL_MISSING) {
@@ -149,8 +156,10 @@ static void open_journal(struct loop_timer *timer)
         loop_stop(program->loop);
         return;
     }
-    program->link = link_new(program->loop, program->settings->journal_folder, program->conf->name, &link_ops, program);
-    program->standby = standby_new(program->settings, program->conf, program->store, &world, program);
+    program->link = link_new(program->loop, program->settings->journal_folder, program->conf->name,
+                             &link_ops, program);
+    program->standby =
+        standby_new(program->settings, program->conf, program->store, &world, program);
     loop_timer_set(&program->tick, 0);
 }
 
@@ -231,12 +240,14 @@ static void answer_unpark(struct admin_request *request, void *arg)
     if (count == 0 && named)
         admin_reply_error(request, 404, "no row with seq %llu is parked", (unsigned long long)seq);
     else
-        admin_reply_json(request, count < 0 ? 500 : 200, json_pack("{s:i}", retry ? "retried" : "dropped", count));
+        admin_reply_json(request, count < 0 ? 500 : 200,
+                         json_pack("{s:i}", retry ? "retried" : "dropped", count));
 }
 
 static bool start_admin(struct program *program, char *why, size_t why_size)
 {
-    program->admin = admin_new(program->loop, program->conf->admin.host, program->conf->admin.port, why, why_size);
+    program->admin = admin_new(program->loop, program->conf->admin.host, program->conf->admin.port,
+                               why, why_size);
     if (program->admin == NULL)
         return false;
     admin_route(program->admin, "GET", "/_tandem/status", answer_status, program);
@@ -256,16 +267,40 @@ static void on_stop(evutil_socket_t sig, short what, void *arg)
 {
     struct program *program = arg;
     (void)what;
-    log_info("replicator", "%s: ending; it goes on where it was at the next start", sig == SIGTERM ? "SIGTERM" : "SIGINT");
+    log_info("replicator", "%s: ending; it goes on where it was at the next start",
+             sig == SIGTERM ? "SIGTERM" : "SIGINT");
     loop_stop(program->loop);
 }
 
 static void on_reload(evutil_socket_t sig, short what, void *arg)
 {
+    struct program *program = arg;
+    struct settings *fresh;
+    struct buffer changed = {0}, restart = {0};
+    char why[1000];
     (void)sig;
     (void)what;
-    (void)arg;
-    log_info("replicator", "SIGHUP: its settings take effect at a restart, which loses nothing");
+    if (settings_reload(program->settings, program->config, &fresh, &changed, &restart, why,
+                        sizeof why) != STATUS_OK) {
+        log_error("replicator", "reload: nothing was changed: %s", why);
+        return;
+    }
+    settings_free(program->old_settings); /* a call under way may still look at those before */
+    program->old_settings = program->settings;
+    program->settings = fresh;
+    const struct standby_settings *conf = settings_standby(fresh, program->conf->name);
+    if (conf != NULL)
+        program->conf = conf;
+    if (conf != NULL && program->standby != NULL) {
+        program->standby->settings = fresh;
+        program->standby->conf = conf;
+    }
+    log_set_level((enum log_level)fresh->log_level);
+    log_info("replicator", "reload: done%s%s",
+             restart.size != 0 ? "; some settings take effect at a restart: " : "",
+             restart.size != 0 ? buffer_cstr(&restart) : "");
+    buffer_fini(&changed);
+    buffer_fini(&restart);
 }
 
 static int cannot_start(const char *why)
@@ -295,9 +330,13 @@ static int run(struct program *program)
     char why[1000];
     char *authorization = NULL;
     if (conf->insecure_skip_verify)
-        log_warn("replicator", "the certificate of standby %s is not verified (insecure_skip_verify)", conf->name);
-    if (secret_authorization(conf->credentials_file, &authorization, why, sizeof why) != STATUS_OK ||
-        store_open_lmdb(conf->folder, conf->size_max, &program->store, why, sizeof why) != STATUS_OK)
+        log_warn("replicator",
+                 "the certificate of standby %s is not verified (insecure_skip_verify)",
+                 conf->name);
+    if (secret_authorization(conf->credentials_file, &authorization, why, sizeof why) !=
+            STATUS_OK ||
+        store_open_lmdb(conf->folder, conf->size_max, &program->store, why, sizeof why) !=
+            STATUS_OK)
         return cannot_start(why);
     program->loop = loop_new("replicator");
     make_client(program, authorization);
@@ -313,8 +352,8 @@ static int run(struct program *program)
     loop_timer_init(&program->tick, program->loop, on_tick);
     loop_timer_init(&program->journal_again, program->loop, open_journal);
     loop_timer_set(&program->journal_again, 0);
-    log_info("replicator", "tandem-replicator %s for standby %s at %s, admin on %s", TANDEM_VERSION, conf->name,
-             conf->urls.items[0], conf->admin.text);
+    log_info("replicator", "tandem-replicator %s for standby %s at %s, admin on %s", TANDEM_VERSION,
+             conf->name, conf->urls.items[0], conf->admin.text);
     loop_run(program->loop);
     return program->result;
 }
@@ -336,27 +375,32 @@ static void stop(struct program *program)
         journal_close(program->journal);
     loop_free(program->loop);
     settings_free(program->settings);
+    settings_free(program->old_settings);
 }
 
 static int usage(FILE *out)
 {
     fprintf(out, "usage: tandem-replicator --config FILE [--standby NAME]\n\n"
-                 "Brings one standby cluster up to date from the proxy's journal. NAME may be left out when FILE has one standby.\n");
+                 "Brings one standby cluster up to date from the proxy's journal. NAME may be left "
+                 "out when FILE has one standby.\n");
     return out == stdout ? 0 : EXIT_CANNOT_START;
 }
 
-static const struct standby_settings *choose_standby(const struct program *program, char *why, size_t why_size)
+static const struct standby_settings *choose_standby(const struct program *program, char *why,
+                                                     size_t why_size)
 {
     if (program->standby_name == NULL && program->settings->standbys_count == 1)
         return &program->settings->standbys[0];
     if (program->standby_name == NULL) {
-        snprintf(why, why_size, "%s has %zu standbys: say which with --standby NAME", program->config,
-                 program->settings->standbys_count);
+        snprintf(why, why_size, "%s has %zu standbys: say which with --standby NAME",
+                 program->config, program->settings->standbys_count);
         return NULL;
     }
-    const struct standby_settings *conf = settings_standby(program->settings, program->standby_name);
+    const struct standby_settings *conf =
+        settings_standby(program->settings, program->standby_name);
     if (conf == NULL)
-        snprintf(why, why_size, "%s has no standby called %s", program->config, program->standby_name);
+        snprintf(why, why_size, "%s has no standby called %s", program->config,
+                 program->standby_name);
     return conf;
 }
 

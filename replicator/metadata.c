@@ -35,13 +35,13 @@ static void apply_pending(struct standby *sb);
 
 void life_document(const struct life *life, struct buffer *out)
 {
-    json_t *json =
-        json_pack("{s:s, s:s?, s:s?, s:s, s:I, s:s, s:s?, s:s?, s:s?, s:s?, s:I, s:I, s:b}", "kind",
-                  "life", "key", life->key, "name", life->name, "hex", life->hex, "incarnation",
-                  (json_int_t)life->incarnation, "state", life_state_name(life->state), "why",
-                  life->why, "applied", life->applied, "uuid", life->standby_uuid, "history_uuid",
-                  life->standby_history, "stamp", (json_int_t)life->stamp, "since_seq",
-                  (json_int_t)life->since_seq, "filling", life->filling);
+    json_t *json = json_pack(
+        "{s:s, s:s?, s:s?, s:s, s:I, s:s, s:s?, s:s?, s:s?, s:s?, s:I, s:I, s:b, s:b}", "kind",
+        "life", "key", life->key, "name", life->name, "hex", life->hex, "incarnation",
+        (json_int_t)life->incarnation, "state", life_state_name(life->state), "why", life->why,
+        "applied", life->applied, "uuid", life->standby_uuid, "history_uuid", life->standby_history,
+        "stamp", (json_int_t)life->stamp, "since_seq", (json_int_t)life->since_seq, "filling",
+        life->filling, "incomplete", life->incomplete);
     if (life->wanted != NULL && life->state != LIFE_READY)
         json_object_set_new(json, "wanted", json_string(life->wanted));
     char *text = json_dumps(json, JSON_COMPACT);
@@ -105,6 +105,7 @@ bool life_load(struct standby *sb, struct span text)
     life->stamp = (uint64_t)json_integer_value(json_object_get(json, "stamp"));
     life->since_seq = (uint64_t)json_integer_value(json_object_get(json, "since_seq"));
     life->filling = json_is_true(json_object_get(json, "filling"));
+    life->incomplete = json_is_true(json_object_get(json, "incomplete"));
     for (int s = LIFE_UNKNOWN; s <= LIFE_GONE; s++)
         if (strcmp(state, life_state_name((enum life_state)s)) == 0)
             life->state = (enum life_state)s;
@@ -610,7 +611,7 @@ static struct life *define_life(struct standby *sb, const struct metadata *md)
         free(life->wanted);
         life->wanted = span_dup(md->body);
         life->stamp = md->state_version;
-        life->filling = definition_is_filling(life->wanted);
+        life->filling = life->incomplete || definition_is_filling(life->wanted);
     }
     if (life->since_seq == 0)
         life->since_seq = sb->pending_seq;

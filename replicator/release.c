@@ -22,6 +22,7 @@
 #include "http/message.h"
 #include "replicator/standby.h"
 
+#define IN_DOUBT_LISTED 200
 #define OPEN_GATE "{\"index\":{\"mapping.total_fields.limit\":100000}}"
 
 bool release_begin(struct standby *sb, char *why, size_t why_size)
@@ -177,15 +178,43 @@ static void undo_on_end(struct script *script)
                      script->why);
         return;
     }
-    log_info(sb->name, "released: it is an ordinary cluster now (applied_seq=%" PRIu64 ")",
-             sb->checkpoint);
+    log_info(sb->name,
+             "released: it is an ordinary cluster now (applied_seq=%" PRIu64 " in_doubt=%zu)",
+             sb->checkpoint, sb->in_doubt_count);
     standby_set_state(sb, STANDBY_RELEASED);
+}
+
+/* What was never acknowledged and may or may not be on the lost primary: said, for the day it comes
+ * back. */
+static bool note_in_doubt(void *arg, struct span key, struct span value)
+{
+    struct standby *sb = arg;
+    struct intent intent;
+    (void)key;
+    if (intent_decode(value, &intent) != STATUS_OK)
+        return true;
+    for (size_t i = 0; i < intent.item_count; i++) {
+        const struct intent_item *item = &intent.items[i];
+        if (sb->in_doubt_count++ >= IN_DOUBT_LISTED)
+            continue;
+        log_warn(sb->name, "release: in doubt, never acknowledged: index %.*s id %.*s",
+                 (int)item->name.size, item->name.data, (int)item->id.size, item->id.data);
+        buffer_append_cstr(&sb->in_doubt, sb->in_doubt.size != 0 ? ",{\"index\":" : "{\"index\":");
+        buffer_append_json_string(&sb->in_doubt, item->name);
+        buffer_append_cstr(&sb->in_doubt, ",\"id\":");
+        buffer_append_json_string(&sb->in_doubt, item->id);
+        buffer_append_char(&sb->in_doubt, '}');
+    }
+    intent_fini(&intent);
+    return true;
 }
 
 static void undo(struct standby *sb)
 {
     struct buffer text = {0};
     struct script *script = &sb->takeover;
+    if (sb->world->intents != NULL && sb->world->intents(sb, note_in_doubt, sb) != STATUS_OK)
+        log_error(sb->name, "release: the journal's open intents cannot be read");
     script_fini(script);
     script_init(script, sb, "release", undo_on_end);
     push_remove_aliases(sb, script);

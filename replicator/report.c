@@ -12,7 +12,8 @@
 
 static void problem(json_t *problems, const char *level, const char *text, const char *do_this)
 {
-    json_array_append_new(problems, json_pack("{s:s,s:s,s:s}", "level", level, "text", text, "do", do_this));
+    json_array_append_new(problems,
+                          json_pack("{s:s,s:s,s:s}", "level", level, "text", text, "do", do_this));
 }
 
 static const char *index_state(const struct life *life)
@@ -41,17 +42,21 @@ static json_t *indices_status(const struct standby *sb, json_t *problems, uint64
     char text[700];
     for (const struct life *life = sb->lives; life != NULL; life = life->hh.next) {
         *waiting += life->waiting;
-        bool well = life->state == LIFE_READY && !life->stopped && !life->blocked && !life->filling && life->waiting == 0;
+        bool well = life->state == LIFE_READY && !life->stopped && !life->blocked &&
+                    !life->filling && life->waiting == 0;
         if (life->state == LIFE_GONE || well)
             continue;
-        json_array_append_new(indices, json_pack("{s:s?, s:I, s:s, s:s, s:I}", "name", life->name, "incarnation",
-                                                 (json_int_t)life->incarnation, "state", index_state(life), "why",
-                                                 index_why(life), "waiting", (json_int_t)life->waiting));
+        json_array_append_new(indices, json_pack("{s:s?, s:I, s:s, s:s, s:I}", "name", life->name,
+                                                 "incarnation", (json_int_t)life->incarnation,
+                                                 "state", index_state(life), "why", index_why(life),
+                                                 "waiting", (json_int_t)life->waiting));
         if (life->stopped || life->blocked || life->state == LIFE_HELD) {
-            snprintf(text, sizeof text, "index %s: %.500s", life->name == NULL ? "?" : life->name, index_why(life));
+            snprintf(text, sizeof text, "index %s: %.500s", life->name == NULL ? "?" : life->name,
+                     index_why(life));
             problem(problems, "error", text,
-                    life->stopped ? "tandemctl parked list; mend the cause; tandemctl parked retry, or drop"
-                                  : "mend the cause on the standby; it goes on by itself");
+                    life->stopped
+                        ? "tandemctl parked list; mend the cause; tandemctl parked retry, or drop"
+                        : "mend the cause on the standby; it goes on by itself");
         }
     }
     return indices;
@@ -61,19 +66,24 @@ static void standby_problems(const struct standby *sb, json_t *problems, bool pr
 {
     char text[700];
     if (sb->state == STANDBY_STOPPED)
-        problem(problems, "error", sb->why, "the text says what is wrong; start the replicator again after mending it");
+        problem(problems, "error", sb->why,
+                "the text says what is wrong; start the replicator again after mending it");
     if (sb->away) {
         snprintf(text, sizeof text, "standby %s cannot be reached", sb->conf->name);
-        problem(problems, "error", text, "see whether the cluster is up; records are kept for it meanwhile");
+        problem(problems, "error", text,
+                "see whether the cluster is up; records are kept for it meanwhile");
     }
     if (sb->alarm[0] != '\0')
-        problem(problems, "error", sb->alarm, "lift the block or grant the right; it goes on by itself");
+        problem(problems, "error", sb->alarm,
+                "lift the block or grant the right; it goes on by itself");
     if (sb->paused)
         problem(problems, "notice", "replication is paused by an operator", "tandemctl resume");
     if (!proxy_up && sb->state == STANDBY_RUNNING)
-        problem(problems, "warning", "the proxy on this host is away", "records in its journal are still replayed; see the proxy");
+        problem(problems, "warning", "the proxy on this host is away",
+                "records in its journal are still replayed; see the proxy");
     if (sb->high_term > 8192 * 8 / 10)
-        problem(problems, "warning", "primary terms are high: versions soon no longer fit a JSON double",
+        problem(problems, "warning",
+                "primary terms are high: versions soon no longer fit a JSON double",
                 "clients that read _version as a double lose precision above term 8192");
 }
 
@@ -90,15 +100,23 @@ json_t *report_status(struct standby *sb, bool proxy_up)
         in_flight += sb->lanes[i].count + sb->lanes[i].busy;
     bool running = sb->state != STANDBY_STARTING;
     json_t *standby = json_pack(
-        "{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:I, s:I, s:I, s:f, s:s?}", "name", sb->conf->name, "state",
-        standby_state_name(sb), "session", (json_int_t)sb->session, "life", (json_int_t)sb->life, "applied_seq",
-        (json_int_t)(running && sb->first_open != 0 ? sb->first_open - 1 : sb->checkpoint), "read_seq",
-        (json_int_t)(running && sb->next_seq != 0 ? sb->next_seq - 1 : sb->checkpoint), "journal_last_seq",
-        (json_int_t)info.last_seq, "lag_records", (json_int_t)standby_lag_records(sb), "lag_s",
-        (double)standby_lag_us(sb) / 1e6, "waiting", (json_int_t)waiting, "parked", (json_int_t)parked_count(sb),
-        "in_flight", (json_int_t)in_flight, "rows_per_s", sb->rate, "cluster_uuid", sb->cluster_uuid);
-    return json_pack("{s:s, s:s, s:s, s:o, s:o, s:o}", "program", "tandem-replicator", "version", TANDEM_VERSION, "system",
-                     sb->settings->system_name, "standby", standby, "indices", indices, "problems", problems);
+        "{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:I, s:I, s:I, s:f, s:s?}", "name",
+        sb->conf->name, "state", standby_state_name(sb), "session", (json_int_t)sb->session, "life",
+        (json_int_t)sb->life, "applied_seq",
+        (json_int_t)(running && sb->first_open != 0 ? sb->first_open - 1 : sb->checkpoint),
+        "read_seq", (json_int_t)(running && sb->next_seq != 0 ? sb->next_seq - 1 : sb->checkpoint),
+        "journal_last_seq", (json_int_t)info.last_seq, "lag_records",
+        (json_int_t)standby_lag_records(sb), "lag_s", (double)standby_lag_us(sb) / 1e6, "waiting",
+        (json_int_t)waiting, "parked", (json_int_t)parked_count(sb), "in_flight",
+        (json_int_t)in_flight, "rows_per_s", sb->rate, "cluster_uuid", sb->cluster_uuid);
+    struct buffer in_doubt = {0};
+    buffer_appendf(&in_doubt, "[%.*s]", (int)sb->in_doubt.size,
+                   sb->in_doubt.data == NULL ? "" : sb->in_doubt.data);
+    json_object_set_new(standby, "in_doubt", json_loadb(in_doubt.data, in_doubt.size, 0, NULL));
+    buffer_fini(&in_doubt);
+    return json_pack("{s:s, s:s, s:s, s:o, s:o, s:o}", "program", "tandem-replicator", "version",
+                     TANDEM_VERSION, "system", sb->settings->system_name, "standby", standby,
+                     "indices", indices, "problems", problems);
 }
 
 void report_metrics(struct standby *sb, bool proxy_up, struct buffer *out)
@@ -112,24 +130,30 @@ void report_metrics(struct standby *sb, bool proxy_up, struct buffer *out)
         const char *name, *kind, *help;
         uint64_t value;
     } metrics[] = {
-        {"in_sync", "gauge", "1 while the lag is below its limits and nothing is held", strcmp(standby_state_name(sb), "in_sync") == 0},
+        {"in_sync", "gauge", "1 while the lag is below its limits and nothing is held",
+         strcmp(standby_state_name(sb), "in_sync") == 0},
         {"proxy_up", "gauge", "1 while the proxy on this host is connected", proxy_up},
-        {"applied_seq", "gauge", "everything up to here is on the standby, or waits on disk", sb->first_open == 0 ? 0 : sb->first_open - 1},
+        {"applied_seq", "gauge", "everything up to here is on the standby, or waits on disk",
+         sb->first_open == 0 ? 0 : sb->first_open - 1},
         {"journal_last_seq", "gauge", "newest record of the journal", info.last_seq},
         {"lag_records", "gauge", "records not on the standby yet", standby_lag_records(sb)},
         {"lag_ms", "gauge", "age of the oldest of them", standby_lag_us(sb) / 1000},
         {"rows_total", "counter", "rows the standby has taken", sb->rows_done},
         {"stale_total", "counter", "rows it had already, or newer", sb->stale},
         {"bulks_total", "counter", "bulks sent", sb->bulks_sent},
-        {"retries_total", "counter", "bulks that had to be sent again, whole or in part", sb->retries},
+        {"retries_total", "counter", "bulks that had to be sent again, whole or in part",
+         sb->retries},
         {"waiting", "gauge", "rows that wait for an index or a mapping", waiting},
         {"parked", "gauge", "rows the standby refused for good", parked_count(sb)},
-        {"remembered_deletes", "gauge", "deletes remembered against older rows", store_count(sb->store, STORE_DELETES)},
+        {"remembered_deletes", "gauge", "deletes remembered against older rows",
+         store_count(sb->store, STORE_DELETES)},
         {"window_bytes", "gauge", "memory of rows on their way", sb->window_bytes},
         {"session", "gauge", "session on the standby", sb->session},
     };
     for (size_t i = 0; i < COUNT_OF(metrics); i++)
-        buffer_appendf(out, "# HELP tandem_standby_%s %s\n# TYPE tandem_standby_%s %s\ntandem_standby_%s{standby=\"%s\"} %" PRIu64 "\n",
-                       metrics[i].name, metrics[i].help, metrics[i].name, metrics[i].kind, metrics[i].name, sb->conf->name,
-                       metrics[i].value);
+        buffer_appendf(out,
+                       "# HELP tandem_standby_%s %s\n# TYPE tandem_standby_%s "
+                       "%s\ntandem_standby_%s{standby=\"%s\"} %" PRIu64 "\n",
+                       metrics[i].name, metrics[i].help, metrics[i].name, metrics[i].kind,
+                       metrics[i].name, sb->conf->name, metrics[i].value);
 }

@@ -177,17 +177,29 @@ char *definition_create_body(struct standby *sb, const struct life *life)
     return dump(body);
 }
 
+/* Takes out of CHANGE what the configuration overrides for index NAME: there the site's own value
+ * stays. */
+static void drop_overridden(struct standby *sb, json_t *change, const char *name)
+{
+    json_t *ours = json_object(), *value;
+    const char *path;
+    add_standby_settings(sb, ours, name);
+    json_object_foreach(ours, path, value) json_object_del(change, path);
+    json_decref(ours);
+}
+
 char *definition_settings_change(struct standby *sb, const char *before, const char *after)
 {
     json_t *old = load(before), *new = load(after), *change = json_object(), *value;
     json_t *old_settings = copied_settings(old), *new_settings = copied_settings(new);
     const char *path;
-    (void)sb;
     json_object_foreach(new_settings, path,
                         value) if (!json_equal(value, json_object_get(old_settings, path)))
         json_object_set(change, path, value);
     json_object_foreach(old_settings, path, value) if (json_object_get(new_settings, path) == NULL)
         json_object_set_new(change, path, json_null());
+    const char *name = json_string_value(json_object_get(new, "name"));
+    drop_overridden(sb, change, name == NULL ? "" : name);
     json_decref(old_settings);
     json_decref(new_settings);
     json_decref(old);

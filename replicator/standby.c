@@ -191,6 +191,8 @@ static bool bootstrap(struct standby *sb)
         return true;
     }
     sb->bootstrap_at += used;
+    if (span_equal(record.metadata.type, SPAN("index")) && !record.metadata.gone)
+        life_get(sb, record.metadata.incarnation)->incomplete = true;
     if (!record.metadata.gone)
         metadata_apply_bytes(sb, span_of(rest.data, used));
     return true;
@@ -272,6 +274,6 @@ void standby_free(struct standby *sb)
     free(sb->pending);
     free(sb->cluster_uuid);
     free(sb->system_id);
-    free(sb->release_report);
+    buffer_fini(&sb->in_doubt);
     free(sb);
 }

@@ -50,6 +50,8 @@ struct standby_world {
     void (*ask_mark)(struct standby *sb);
     /* Everything up to SEQ is on the standby: the proxy's retention may go on. */
     void (*report)(struct standby *sb, uint64_t seq);
+    /* The writes that have no outcome, as journal_scan(JOURNAL_INTENTS); may be NULL. */
+    enum status (*intents)(struct standby *sb, journal_each_fn each, void *arg);
 };
 
 enum life_state {
@@ -75,6 +77,7 @@ struct life {
     uint64_t stamp;     /* state version of `wanted` */
     uint64_t since_seq; /* of the record that defined it first */
     bool filling;       /* it has content that no row brings */
+    bool incomplete; /* its beginning was no longer in the journal: filling for this standby */
     bool stopped;       /* a row was refused, and the policy is to stop */
     bool blocked;       /* writes are refused by a block, a closed index, or for our rights */
     size_t outstanding; /* rows in lanes or in flight */
@@ -199,7 +202,8 @@ struct standby {
     /* release */
     uint64_t release_to; /* seq to drain to */
     bool release_gates_open, release_undoing;
-    char *release_report;
+    struct buffer in_doubt; /* JSON: writes without an outcome at the release, at most some hundred */
+    size_t in_doubt_count;
 };
 
 /* ---- standby.c ---- */

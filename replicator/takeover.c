@@ -105,6 +105,8 @@ static bool store_identity(struct standby *sb)
         status = put_text(sb, "journal", sb->journal_text);
     if (status == STATUS_OK)
         status = put_number(sb, "document_checkpoint", sb->stored_checkpoint);
+    if (status == STATUS_OK)
+        status = put_number(sb, "session", sb->session);
     for (struct life *life = sb->lives; status == STATUS_OK && life != NULL; life = life->hh.next)
         if (life->key != NULL)
             status = life_store(sb, life);
@@ -291,7 +293,18 @@ static void check_life(struct standby *sb, struct life *life, const json_t *indi
     }
 }
 
-static void push_aliases(struct standby *sb, struct script *script)
+static void push_alias_actions(struct standby *sb, struct script *script, bool remove);
+
+/* 404: an index lost its alias by somebody's hand, so there is nothing to remove: add only. */
+static void on_aliases(struct script *script, int http_status, struct span body)
+{
+    if (http_status == 404)
+        push_alias_actions(script->sb, script, false);
+    else
+        (void)script_expect(script, http_status, body, false);
+}
+
+static void push_alias_actions(struct standby *sb, struct script *script, bool remove)
 {
     json_t *actions = json_array();
     bool hidden = engine_at_least(sb, 7, 7);
@@ -300,8 +313,9 @@ static void push_aliases(struct standby *sb, struct script *script)
         if (life->standby_uuid == NULL || life->state == LIFE_GONE)
             continue;
         life_alias(sb, life, &alias);
-        json_array_append_new(actions, json_pack("{s:{s:s,s:s}}", "remove", "index", life->name,
-                                                 "alias", ".tandem-*"));
+        if (remove)
+            json_array_append_new(actions, json_pack("{s:{s:s,s:s}}", "remove", "index", life->name,
+                                                     "alias", ".tandem-*"));
         json_t *add = json_pack("{s:s,s:s}", "index", life->name, "alias", buffer_cstr(&alias));
         if (hidden)
             json_object_set_new(add, "is_hidden", json_true());
@@ -313,7 +327,7 @@ static void push_aliases(struct standby *sb, struct script *script)
     if (json_array_size(actions) != 0) {
         json_t *body = json_pack("{s:O}", "actions", actions);
         char *text = json_dumps(body, JSON_COMPACT);
-        script_push(script, NULL, text, "POST", "/_aliases");
+        script_push(script, remove ? on_aliases : NULL, text, "POST", "/_aliases");
         free(text);
         json_decref(body);
     }
@@ -330,7 +344,7 @@ static void on_indices(struct script *script, int http_status, struct span body)
     for (struct life *life = sb->lives; life != NULL; life = life->hh.next)
         check_life(sb, life, indices);
     json_decref(json);
-    push_aliases(sb, script);
+    push_alias_actions(sb, script, true);
 }
 
 /* ---- 4. nothing there decides by itself ---- */
@@ -551,6 +565,17 @@ void takeover_begin(struct standby *sb)
     struct journal_info info;
     sb->world->journal_info(sb, &info);
     journal_id_text(&info.id, sb->journal_text);
+    char *followed = stored_text(sb, "journal");
+    bool another = followed != NULL && strcmp(followed, sb->journal_text) != 0;
+    if (another)
+        standby_stop(
+            sb, STATUS_IDENTITY,
+            "this replicator followed journal %s, and now finds %s: the journal was lost or "
+            "replaced. Empty the standby and the folder %s to begin anew",
+            followed, sb->journal_text, sb->conf->folder);
+    free(followed);
+    if (another)
+        return;
     sb->rewind_to = UINT64_MAX;
     sb->life = 1;
     script_init(&sb->script, sb, "definitions", metadata_on_script_end);

@@ -337,8 +337,14 @@ static bool list_parked(void *arg, struct span key, struct span value)
     buffer_append_json_string(walk->out, span_cstr(life->name == NULL ? "?" : life->name));
     buffer_append_cstr(walk->out, ",\"id\":");
     buffer_append_json_string(walk->out, record.row.id);
-    buffer_appendf(walk->out,
-                   ",\"op\":\"%s\",\"reason\":", record.row.op == ROW_DELETE ? "delete" : "index");
+    if (record.row.routed) {
+        buffer_append_cstr(walk->out, ",\"routing\":");
+        buffer_append_json_string(walk->out, record.row.routing);
+    }
+    uint64_t wall = walk->sb->world->wall_us(walk->sb);
+    buffer_appendf(walk->out, ",\"operation\":\"%s\",\"since\":%" PRIu64 ",\"error\":",
+                   record.row.op == ROW_DELETE ? "delete" : "index",
+                   wall > record.header.time_us ? (wall - record.header.time_us) / 1000000 : 0);
     buffer_append_json_string(walk->out, reason);
     buffer_append_char(walk->out, '}');
     return true;

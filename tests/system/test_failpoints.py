@@ -25,7 +25,7 @@ def go_through(daemon, step, tandem, workload):
     for action in ACTIONS:
         daemon.stop()
         daemon.environment = {"TANDEM_FAILPOINTS": "%s=%s" % (step, action)}
-        daemon.start()
+        daemon.spawn()  # it may die before it was seen to be ready
         if action.startswith("kill"):
             wait_until(lambda: not daemon.running(), 60, "%s dies at %s" % (daemon.name, step))
         else:

@@ -19,7 +19,6 @@ import time
 import pytest
 
 import engine as engines
-from clusters import make_empty
 from fake import FakeEs
 from tandem import request
 
@@ -713,4 +712,3 @@ def test_engine_and_model_agree(fact, opensearch, fake_es):
     of_model = run(fake_es.url, FACTS[fact])
     of_engine = run(opensearch.url, FACTS[fact])
     assert of_model == of_engine
-    make_empty(opensearch)

@@ -417,23 +417,27 @@ static void on_version(struct follower *f, struct span body)
         complete_read(f);
 }
 
+/* True when STATUS says that there is no such thing, and not that it can't be read now: whoever
+ * took a 429 for an index that has gone would promise its writes without rows. */
+static bool says_missing(const struct follower *f, int status)
+{
+    if (f->step == STEP_OBJECTS)
+        return status == 404 || status == 400 || status == 405; /* the engine has no such kind */
+    return (f->step == STEP_INDICES || f->step == STEP_BIRTHS) && status == 404;
+}
+
 static void on_answer(struct es_call *call)
 {
     struct follower *f = call->arg;
     struct span body = buffer_span(&call->answer);
-    bool missing = call->status == STATUS_OK && call->http_status >= 400 && call->http_status < 500;
+    bool missing = call->status == STATUS_OK && says_missing(f, call->http_status);
     char why[300];
 
     if (call->status != STATUS_OK || (call->http_status != 200 && !missing)) {
         snprintf(why, sizeof why, "%.180s (http_status=%d)",
-                 call->status == STATUS_OK ? "" : call->why, call->http_status);
-        fail_read(f, (char *)call->target.data == NULL ? "" : "request", why);
-        return;
-    }
-    if (missing && f->step != STEP_OBJECTS && f->step != STEP_BIRTHS && f->step != STEP_INDICES) {
-        snprintf(why, sizeof why, "http_status=%d %.150s", call->http_status,
-                 buffer_cstr(&call->answer));
-        fail_read(f, "refused", why);
+                 call->status == STATUS_OK ? buffer_cstr(&call->answer) : call->why,
+                 call->http_status);
+        fail_read(f, call->status == STATUS_OK ? "refused" : "request", why);
         return;
     }
     bool ok = true;

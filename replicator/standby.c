@@ -273,6 +273,7 @@ void standby_free(struct standby *sb)
     buffer_fini(&sb->bootstrap);
     free(sb->pending);
     free(sb->cluster_uuid);
+    free(sb->session_text);
     free(sb->system_id);
     buffer_fini(&sb->in_doubt);
     free(sb);

@@ -77,7 +77,7 @@ struct life {
     uint64_t stamp;     /* state version of `wanted` */
     uint64_t since_seq; /* of the record that defined it first */
     bool filling;       /* it has content that no row brings */
-    bool incomplete; /* its beginning was no longer in the journal: filling for this standby */
+    bool incomplete;    /* its beginning was no longer in the journal: filling for this standby */
     bool stopped;       /* a row was refused, and the policy is to stop */
     bool blocked;       /* writes are refused by a block, a closed index, or for our rights */
     size_t outstanding; /* rows in lanes or in flight */
@@ -145,6 +145,8 @@ struct standby {
 
     /* .tandem */
     uint64_t life, session;
+    char writer[48];    /* this process, told from all others that took the same session */
+    char *session_text; /* the document that takes the session */
     int64_t doc_seq_no;
     uint64_t doc_term;
     uint64_t stored_checkpoint; /* what .tandem says */
@@ -164,8 +166,8 @@ struct standby {
     size_t base_count;
 
     /* replay */
-    bool reading;        /* within read_more(): what is applied at once must not read on by itself */
-    uint64_t next_seq;   /* to be read */
+    bool reading;      /* within read_more(): what is applied at once must not read on by itself */
+    uint64_t next_seq; /* to be read */
     uint64_t first_open; /* lowest seq that is not done; next_seq when none */
     uint8_t *done;       /* ring over first_open .. next_seq: 1 = done */
     uint64_t done_size;
@@ -202,7 +204,8 @@ struct standby {
     /* release */
     uint64_t release_to; /* seq to drain to */
     bool release_gates_open, release_undoing;
-    struct buffer in_doubt; /* JSON: writes without an outcome at the release, at most some hundred */
+    struct buffer
+        in_doubt; /* JSON: writes without an outcome at the release, at most some hundred */
     size_t in_doubt_count;
 };
 

@@ -17,6 +17,7 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "conf/settings.h"
@@ -129,12 +130,12 @@ void takeover_document(struct standby *sb, const char *state, struct buffer *out
                               json_pack("{s:I, s:I}", "timeline", (json_int_t)sb->bases[i].timeline,
                                         "base", (json_int_t)sb->bases[i].base));
     json_t *json = json_pack(
-        "{s:s, s:i, s:s?, s:s, s:i, s:o, s:I, s:I, s:s, s:I, s:[I, I], s:I, s:I, s:I}", "kind",
+        "{s:s, s:i, s:s?, s:s, s:i, s:o, s:I, s:I, s:s, s:s, s:I, s:[I, I], s:I, s:I, s:I}", "kind",
         "standby", "format", 1, "system_id", sb->system_id, "state", state, "timeline", 1, "bases",
-        bases, "life", (json_int_t)sb->life, "session", (json_int_t)sb->session, "journal",
-        sb->journal_text, "checkpoint", (json_int_t)sb->stored_checkpoint, "marks",
-        (json_int_t)sb->marks[0], (json_int_t)sb->marks[1], "parked", (json_int_t)parked_count(sb),
-        "high_term", (json_int_t)sb->high_term, "updated_ms",
+        bases, "life", (json_int_t)sb->life, "session", (json_int_t)sb->session, "writer",
+        sb->writer, "journal", sb->journal_text, "checkpoint", (json_int_t)sb->stored_checkpoint,
+        "marks", (json_int_t)sb->marks[0], (json_int_t)sb->marks[1], "parked",
+        (json_int_t)parked_count(sb), "high_term", (json_int_t)sb->high_term, "updated_ms",
         (json_int_t)(sb->world->wall_us(sb) / 1000));
     char *text = json_dumps(json, JSON_COMPACT);
     buffer_append_cstr(out, text);
@@ -381,28 +382,50 @@ static void push_quiet(struct standby *sb, struct script *script)
 
 /* ---- 2. and 3. whose standby it is ---- */
 
-static void on_session(struct script *script, int http_status, struct span body)
+static void session_is_ours(struct script *script, const json_t *json)
 {
     struct standby *sb = script->sb;
-    if (http_status == 409) {
-        script_fail(script, "another replicator takes this standby over at the same time");
-        return;
-    }
-    if (!script_expect(script, http_status, body, false))
-        return;
-    json_t *json = json_loadb(body.data, body.size, 0, NULL);
     take_document_numbers(sb, json);
-    json_decref(json);
     push_quiet(sb, script);
     script_push(script, on_indices, NULL, "GET",
                 "/_cluster/state/metadata?filter_path=metadata.indices.*.settings.index.uuid,"
                 "metadata.indices.*.settings.index.history.uuid");
 }
 
+/* A conflict may be with our own first try, whose answer was lost: then the document there is the
+ * one we wrote, to the last member. */
+static void on_session_reread(struct script *script, int http_status, struct span body)
+{
+    struct standby *sb = script->sb;
+    json_t *json = json_loadb(body.data, body.size, 0, NULL);
+    json_t *ours = json_loads(sb->session_text, 0, NULL);
+    if (http_status == 200 && json_equal(json_object_get(json, "_source"), ours))
+        session_is_ours(script, json);
+    else
+        script_fail(script, "another replicator takes this standby over at the same time");
+    json_decref(ours);
+    json_decref(json);
+}
+
+static void on_session(struct script *script, int http_status, struct span body)
+{
+    if (http_status == 409) {
+        script_push(script, on_session_reread, NULL, "GET", "/.tandem/_doc/standby");
+        return;
+    }
+    if (!script_expect(script, http_status, body, false))
+        return;
+    json_t *json = json_loadb(body.data, body.size, 0, NULL);
+    session_is_ours(script, json);
+    json_decref(json);
+}
+
 static void push_session(struct standby *sb, struct script *script, const char *condition)
 {
     struct buffer text = {0};
     takeover_document(sb, "standby", &text);
+    free(sb->session_text);
+    sb->session_text = bytes_strdup(buffer_cstr(&text));
     script_push(script, on_session, buffer_cstr(&text), "PUT", "/.tandem/_doc/standby?%s",
                 condition);
     buffer_fini(&text);
@@ -576,6 +599,8 @@ void takeover_begin(struct standby *sb)
     free(followed);
     if (another)
         return;
+    snprintf(sb->writer, sizeof sb->writer, "%" PRIu64 "-%ld", sb->world->wall_us(sb),
+             (long)getpid());
     sb->rewind_to = UINT64_MAX;
     sb->life = 1;
     script_init(&sb->script, sb, "definitions", metadata_on_script_end);

@@ -36,12 +36,12 @@ static void apply_pending(struct standby *sb);
 void life_document(const struct life *life, struct buffer *out)
 {
     json_t *json = json_pack(
-        "{s:s, s:s?, s:s?, s:s, s:I, s:s, s:s?, s:s?, s:s?, s:s?, s:I, s:I, s:b, s:b}", "kind",
+        "{s:s, s:s?, s:s?, s:s, s:I, s:s, s:s?, s:s?, s:s?, s:s?, s:I, s:I, s:b, s:b, s:b}", "kind",
         "life", "key", life->key, "name", life->name, "hex", life->hex, "incarnation",
         (json_int_t)life->incarnation, "state", life_state_name(life->state), "why", life->why,
         "applied", life->applied, "uuid", life->standby_uuid, "history_uuid", life->standby_history,
         "stamp", (json_int_t)life->stamp, "since_seq", (json_int_t)life->since_seq, "filling",
-        life->filling, "incomplete", life->incomplete);
+        life->filling, "incomplete", life->incomplete, "ending", life->ending);
     if (life->wanted != NULL && life->state != LIFE_READY)
         json_object_set_new(json, "wanted", json_string(life->wanted));
     char *text = json_dumps(json, JSON_COMPACT);
@@ -105,6 +105,7 @@ bool life_load(struct standby *sb, struct span text)
     life->stamp = (uint64_t)json_integer_value(json_object_get(json, "stamp"));
     life->since_seq = (uint64_t)json_integer_value(json_object_get(json, "since_seq"));
     life->filling = json_is_true(json_object_get(json, "filling"));
+    life->ending = json_is_true(json_object_get(json, "ending"));
     life->incomplete = json_is_true(json_object_get(json, "incomplete"));
     for (int s = LIFE_UNKNOWN; s <= LIFE_GONE; s++)
         if (strcmp(state, life_state_name((enum life_state)s)) == 0)
@@ -386,23 +387,6 @@ static void create_life(struct standby *sb, struct life *life)
 
 /* ---- the end of an index ---- */
 
-static void on_delete_look(struct script *script, int http_status, struct span body)
-{
-    struct standby *sb = script->sb;
-    struct life *life = pending_life(sb);
-    struct buffer name = {0};
-    char marker[64];
-    if (http_status == 404)
-        return;
-    life_marker(life, marker, sizeof marker);
-    if (!script_expect(script, http_status, body, false))
-        return;
-    encoded_name(life, &name);
-    if (has_alias(body, marker))
-        script_push(script, NULL, NULL, "DELETE", "/%s", buffer_cstr(&name));
-    buffer_fini(&name);
-}
-
 static void on_gone(struct script *script, int http_status, struct span body)
 {
     struct standby *sb = script->sb;
@@ -419,6 +403,35 @@ static void on_gone(struct script *script, int http_status, struct span body)
     if (status != STATUS_OK)
         standby_stop(sb, status, "the replicator's own tables: %s", status_text(status));
     life_set_state(sb, life, LIFE_GONE, NULL);
+}
+
+static void push_gone(struct script *script, const struct life *life)
+{
+    script_push(script, on_gone, NULL, "DELETE", "/.tandem/_doc/life-%s", life->hex);
+}
+
+/* It may have gone with an earlier try whose answer was lost. */
+static void on_deleted(struct script *script, int http_status, struct span body)
+{
+    if (script_expect(script, http_status, body, true))
+        push_gone(script, pending_life(script->sb));
+}
+
+static void on_delete_look(struct script *script, int http_status, struct span body)
+{
+    struct standby *sb = script->sb;
+    struct life *life = pending_life(sb);
+    struct buffer name = {0};
+    char marker[64];
+    if (!script_expect(script, http_status, body, true))
+        return;
+    life_marker(life, marker, sizeof marker);
+    encoded_name(life, &name);
+    if (http_status != 404 && has_alias(body, marker))
+        script_push(script, on_deleted, NULL, "DELETE", "/%s", buffer_cstr(&name));
+    else
+        push_gone(script, life);
+    buffer_fini(&name);
 }
 
 /* Another life that still has to be filled may have its only content from this one. */
@@ -439,6 +452,7 @@ static void end_life(struct standby *sb, struct life *life)
 {
     struct buffer name = {0};
     const struct life *needed = needs_content_of(sb, life);
+    life->ending = true;
     if (needed != NULL) {
         char why[300];
         snprintf(
@@ -453,8 +467,6 @@ static void end_life(struct standby *sb, struct life *life)
     }
     encoded_name(life, &name);
     script_push(&sb->script, on_delete_look, NULL, "GET", "/%s/_alias", buffer_cstr(&name));
-    script_push(&sb->script, on_gone, NULL, "DELETE", "/.tandem/_doc/life-%s", life->hex);
-    /* on_delete_look pushes the deletion behind the second step: it is the last to run */
     buffer_fini(&name);
     script_run(&sb->script);
 }
@@ -687,7 +699,7 @@ void metadata_apply(struct standby *sb, const struct record *record, struct span
 
 /* ---- what was held or refused, again ---- */
 
-/* A record for LIFE's wanted definition, as if it came again. */
+/* A record for LIFE's wanted definition, or its end, as if it came again. */
 static void reapply_life(struct standby *sb, struct life *life)
 {
     struct buffer bytes = {0};
@@ -697,7 +709,8 @@ static void reapply_life(struct standby *sb, struct life *life)
                      .name = span_cstr(life->key),
                      .state_version = life->stamp,
                      .incarnation = life->incarnation,
-                     .body = span_cstr(life->wanted)}};
+                     .gone = life->ending,
+                     .body = life->ending ? SPAN_NONE : span_cstr(life->wanted)}};
     record_encode(&bytes, &record);
     metadata_apply_bytes(sb, buffer_span(&bytes));
     buffer_fini(&bytes);

@@ -78,6 +78,7 @@ struct life {
     uint64_t since_seq; /* of the record that defined it first */
     bool filling;       /* it has content that no row brings */
     bool incomplete;    /* its beginning was no longer in the journal: filling for this standby */
+    bool ending;        /* deleted on the primary; not here yet */
     bool stopped;       /* a row was refused, and the policy is to stop */
     bool blocked;       /* writes are refused by a block, a closed index, or for our rights */
     size_t outstanding; /* rows in lanes or in flight */

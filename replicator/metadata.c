@@ -150,6 +150,13 @@ static void record_is_applied(struct standby *sb)
         standby_on_records(sb);
 }
 
+bool metadata_is_changing(const struct standby *sb, const struct life *life)
+{
+    return sb->applying && sb->pending != NULL &&
+           span_equal(sb->pending->metadata.type, SPAN("index")) &&
+           sb->pending->metadata.incarnation == life->incarnation;
+}
+
 static struct life *pending_life(struct standby *sb)
 {
     return life_find(sb, sb->pending->metadata.incarnation);
@@ -172,6 +179,7 @@ static void life_on_end(struct script *script)
         hold(sb, life, script->why);
     } else if (life->state != LIFE_GONE) {
         set_text(&life->applied, life->wanted);
+        life->alias_away = false;
         life_set_state(sb, life, LIFE_READY, NULL);
         life->next_try_us = 0;
         parked_retry_life(sb, life);
@@ -188,11 +196,51 @@ static void encoded_name(const struct life *life, struct buffer *out)
     (void)buffer_cstr(out);
 }
 
+/* Adds the alias by which rows of this session come. */
+static void push_alias(struct standby *sb, struct life *life)
+{
+    struct buffer alias = {0}, body = {0};
+    bool hidden = sb->opensearch || sb->major > 7 || (sb->major == 7 && sb->minor >= 7);
+    life_alias(sb, life, &alias);
+    buffer_append_cstr(&body, "{\"actions\":[{\"add\":{\"index\":");
+    buffer_append_json_string(&body, span_cstr(life->name));
+    buffer_append_cstr(&body, ",\"alias\":");
+    buffer_append_json_string(&body, buffer_span(&alias));
+    buffer_append_cstr(&body, hidden ? ",\"is_hidden\":true}}]}" : "}}]}");
+    script_push(&sb->script, NULL, buffer_cstr(&body), "POST", "/_aliases");
+    buffer_fini(&alias);
+    buffer_fini(&body);
+}
+
+static void on_alias_away(struct script *script, int http_status, struct span body)
+{
+    (void)script_expect(script, http_status, body, true);
+}
+
+/* A bulk that went unheard may be executed at any time, so also in the moment in which the gate is
+ * open: without the alias it finds nothing. */
+static void push_alias_away(struct standby *sb, struct life *life)
+{
+    struct buffer alias = {0}, body = {0};
+    life_alias(sb, life, &alias);
+    buffer_append_cstr(&body, "{\"actions\":[{\"remove\":{\"index\":");
+    buffer_append_json_string(&body, span_cstr(life->name));
+    buffer_append_cstr(&body, ",\"alias\":");
+    buffer_append_json_string(&body, buffer_span(&alias));
+    buffer_append_cstr(&body, "}}]}");
+    script_push(&sb->script, on_alias_away, buffer_cstr(&body), "POST", "/_aliases");
+    life->alias_away = true;
+    buffer_fini(&alias);
+    buffer_fini(&body);
+}
+
 static void push_mapping(struct standby *sb, struct life *life, const char *name,
                          const char *mapping, const char *type)
 {
     long limit = definition_total_fields(life->wanted);
     char open[100];
+    if (life->stray)
+        push_alias_away(sb, life);
     snprintf(open, sizeof open, "{\"index\":{\"mapping.total_fields.limit\":%ld}}",
              limit < 100000 ? 100000 : limit);
     script_push(&sb->script, NULL, open, "PUT", "/%s/_settings", name);
@@ -286,6 +334,8 @@ static void change_life(struct standby *sb, struct life *life)
     if (was_closed && !is_closed)
         script_push(&sb->script, NULL, NULL, "POST", "/%s/_open", name);
     push_changes(sb, life, name);
+    if (life->alias_away)
+        push_alias(sb, life);
     if (is_closed && !was_closed)
         script_push(&sb->script, NULL, NULL, "POST", "/%s/_close", name);
     buffer_fini(&encoded);
@@ -324,24 +374,15 @@ static void on_uuid(struct script *script, int http_status, struct span body)
 /* Behind the creation: the gate, the alias, the uuid. */
 static void push_gate_and_alias(struct standby *sb, struct life *life)
 {
-    struct buffer alias = {0}, name = {0}, body = {0};
-    life_alias(sb, life, &alias);
+    struct buffer name = {0};
     encoded_name(life, &name);
     script_push(&sb->script, NULL, "{\"index\":{\"mapping.total_fields.limit\":1}}", "PUT",
                 "/%s/_settings", buffer_cstr(&name));
-    bool hidden = sb->opensearch || sb->major > 7 || (sb->major == 7 && sb->minor >= 7);
-    buffer_append_cstr(&body, "{\"actions\":[{\"add\":{\"index\":");
-    buffer_append_json_string(&body, span_cstr(life->name));
-    buffer_append_cstr(&body, ",\"alias\":");
-    buffer_append_json_string(&body, buffer_span(&alias));
-    buffer_append_cstr(&body, hidden ? ",\"is_hidden\":true}}]}" : "}}]}");
-    script_push(&sb->script, NULL, buffer_cstr(&body), "POST", "/_aliases");
+    push_alias(sb, life);
     if (definition_is_closed(life->wanted))
         script_push(&sb->script, NULL, NULL, "POST", "/%s/_close", buffer_cstr(&name));
     script_push(&sb->script, on_uuid, NULL, "GET", "/%s/_settings", buffer_cstr(&name));
-    buffer_fini(&alias);
     buffer_fini(&name);
-    buffer_fini(&body);
 }
 
 static void on_present(struct script *script, int http_status, struct span body)

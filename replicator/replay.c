@@ -520,6 +520,9 @@ static void bulk_refused(struct standby *sb, struct lane *lane)
         refuse_lone_row(sb, lane);
         return;
     }
+    bool unheard = call->status != STATUS_OK || call->http_status >= 500;
+    for (struct item *item = lane->flying; unheard && item != NULL; item = item->next)
+        item->life->stray = true;
     if (verdict == VERDICT_BLOCKED)
         snprintf(sb->alarm, sizeof sb->alarm, "bulks are refused: %d %.300s", call->http_status,
                  why);

@@ -81,6 +81,8 @@ struct life {
     bool ending;        /* deleted on the primary; not here yet */
     bool stopped;       /* a row was refused, and the policy is to stop */
     bool blocked;       /* writes are refused by a block, a closed index, or for our rights */
+    bool stray;         /* a bulk with its rows went unheard: it may still be executed */
+    bool alias_away;    /* its alias was taken off, and is not back yet */
     size_t outstanding; /* rows in lanes or in flight */
     uint64_t waiting;   /* rows in the side table */
     struct waiting_key *waiting_keys; /* their documents */
@@ -274,6 +276,8 @@ void metadata_apply(struct standby *sb, const struct record *record, struct span
 /* Begins to apply the record in BYTES, which stands at no seq of its own: a definition told apart
  * from its place. */
 void metadata_apply_bytes(struct standby *sb, struct span bytes);
+/* True while LIFE is being changed on the standby: no row of it may be sent. */
+bool metadata_is_changing(const struct standby *sb, const struct life *life);
 /* Goes on when the rows in the way are through; tries again what was refused. */
 void metadata_tick(struct standby *sb, uint64_t now_us);
 void metadata_on_script_end(struct script *script);

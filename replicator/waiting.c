@@ -147,16 +147,16 @@ static bool collect_waiting(void *arg, struct span key, struct span value)
     return true;
 }
 
-static bool takes_rows(const struct life *life)
+static bool takes_rows(const struct standby *sb, const struct life *life)
 {
-    return life->state == LIFE_READY && !life->stopped;
+    return life->state == LIFE_READY && !life->stopped && !metadata_is_changing(sb, life);
 }
 
 void waiting_feed(struct standby *sb, struct life *life)
 {
     uint8_t key[12];
     struct feed feed = {.sb = sb, .life = life};
-    if (life->waiting == 0 || life->outstanding != 0 || !takes_rows(life))
+    if (life->waiting == 0 || life->outstanding != 0 || !takes_rows(sb, life))
         return;
     life->blocked = false; /* trying is how it is found out */
     feed.block = bytes_zalloc(sizeof *feed.block);
@@ -188,7 +188,7 @@ void waiting_feed(struct standby *sb, struct life *life)
 void waiting_tick(struct standby *sb, uint64_t now_us)
 {
     for (struct life *life = sb->lives; life != NULL; life = life->hh.next) {
-        if (life->waiting == 0 || life->outstanding != 0 || !takes_rows(life))
+        if (life->waiting == 0 || life->outstanding != 0 || !takes_rows(sb, life))
             continue;
         bool going_on = life->feeding;
         if (!going_on && now_us < life->next_try_us)

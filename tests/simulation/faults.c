@@ -193,6 +193,8 @@ static void fault_jump(struct sim *sim)
     if (!sim->plan.jumps)
         return;
     sim_say(sim, "everything stands still for minutes");
+    sim->restarts[STANDBY]++; /* what was on its way to the standby has gone: no bulk outlives its
+                                 tombstones */
     sim->now_us += 61 * SECOND + sim_below(sim, 300 * SECOND);
 }
 

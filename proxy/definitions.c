@@ -215,6 +215,11 @@ static void see_index(struct definitions *defs, const char *name, const json_t *
     seen->aliases_version = integer_of(index, "aliases_version");
     seen->routing_shards = (uint32_t)integer_of(index, "routing_num_shards");
     seen->shards = (uint32_t)integer_of(settings, "number_of_shards");
+    if (seen->shards == 0)
+        seen->shards = 1;
+    if (seen->routing_shards <
+        seen->shards) /* not said: the engines before 7.0 route by the shards alone */
+        seen->routing_shards = seen->shards;
     seen->closed = strcmp(text_of(index, "state"), "close") == 0;
     see_terms(defs, index);
     if (core_excludes(defs->core, span_cstr(name)))
@@ -225,7 +230,8 @@ static void see_index(struct definitions *defs, const char *name, const json_t *
     seen->fetch = !same || old->mapping_version != seen->mapping_version ||
                   old->settings_version != seen->settings_version ||
                   old->aliases_version != seen->aliases_version || old->closed != seen->closed ||
-                  (seen->mapping_version == 0 && old->version != seen->version);
+                  seen->mapping_version ==
+                      0 /* before 7.0 no counters are shown: look each time the state moved */;
     struct life *life;
     HASH_FIND_STR(defs->lives, seen->key, life);
     seen->birth_found = same ? old->birth : BIRTH_UNKNOWN;

@@ -99,6 +99,7 @@ bool life_load(struct standby *sb, struct span text)
     life->wanted = copy_member(json, "wanted");
     if (life->wanted == NULL && life->applied != NULL)
         life->wanted = bytes_strdup(life->applied);
+    life->type = life->wanted == NULL ? NULL : definition_type(life->wanted);
     life->standby_uuid = copy_member(json, "uuid");
     life->standby_history = copy_member(json, "history_uuid");
     life->why = copy_member(json, "why");
@@ -534,11 +535,13 @@ static const char *kind_path(struct span type)
 }
 
 /* Templates merge into what is created; without a template that shadows them they must wait until
- * release. */
+ * release. From 8 on Elasticsearch takes no legacy template beside the shadow: there they wait too.
+ */
 static bool waits_for_release(const struct standby *sb, struct span type)
 {
     bool shadowed = sb->opensearch || sb->major > 7 || (sb->major == 7 && sb->minor >= 8);
-    return !shadowed && span_equal(type, SPAN("template"));
+    bool legacy_refused = !sb->opensearch && sb->major >= 8;
+    return (!shadowed || legacy_refused) && span_equal(type, SPAN("template"));
 }
 
 static void object_key(const struct metadata *md, struct buffer *key)
@@ -663,6 +666,8 @@ static struct life *define_life(struct standby *sb, const struct metadata *md)
         json_decref(json);
         free(life->wanted);
         life->wanted = span_dup(md->body);
+        free(life->type);
+        life->type = definition_type(life->wanted);
         life->stamp = md->state_version;
         life->filling = life->incomplete || definition_is_filling(life->wanted);
     }

@@ -219,9 +219,10 @@ static void undo(struct standby *sb)
     script_init(script, sb, "release", undo_on_end);
     push_remove_aliases(sb, script);
     push_settings_back(sb, script);
+    push_noise_back(sb,
+                    script); /* the shadow goes first: some engines take no template beside it */
     if (store_scan(sb->store, STORE_OBJECTS, SPAN_NONE, push_waiting_template, script) != STATUS_OK)
         script_fail(script, "the table of objects cannot be read");
-    push_noise_back(sb, script);
     sb->stored_checkpoint = sb->checkpoint;
     takeover_document(sb, "released", &text);
     script_push(script, NULL, buffer_cstr(&text), "PUT", "/.tandem/_doc/standby");

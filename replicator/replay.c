@@ -261,7 +261,9 @@ static void append_item(struct standby *sb, struct buffer *body, const struct it
     buffer_fini(&alias);
     if (!sb->opensearch && sb->major < 7) {
         buffer_append_cstr(body, ",\"_type\":");
-        buffer_append_json_string(body, row->type.size != 0 ? row->type : SPAN("_doc"));
+        buffer_append_json_string(body, row->type.size != 0        ? row->type
+                                        : item->life->type != NULL ? span_cstr(item->life->type)
+                                                                   : SPAN("_doc"));
     }
     buffer_append_cstr(body, ",\"_id\":");
     buffer_append_json_string(body, row->id);

@@ -285,6 +285,15 @@ char *definition_mapping_change(const char *before, const char *after, char *typ
     return text;
 }
 
+char *definition_type(const char *definition)
+{
+    json_t *json = load(definition);
+    const char *name = mapping_type(json_object_get(json, "mappings"));
+    char *type = name == NULL ? NULL : bytes_strdup(name);
+    json_decref(json);
+    return type;
+}
+
 static bool member_is(const char *definition, const char *member, const char *text)
 {
     json_t *json = load(definition);

@@ -74,7 +74,9 @@ struct life {
     char *wanted;          /* the newest definition read */
     char *standby_uuid;    /* of the index there; NULL before it is made */
     char *standby_history;
-    uint64_t stamp;     /* state version of `wanted` */
+    char *type;     /* the mapping type that its documents have in engines before 7.0; NULL when not
+                       known */
+    uint64_t stamp; /* state version of `wanted` */
     uint64_t since_seq; /* of the record that defined it first */
     bool filling;       /* it has content that no row brings */
     bool incomplete;    /* its beginning was no longer in the journal: filling for this standby */
@@ -302,6 +304,8 @@ char *definition_alias_change(const char *index, const char *before, const char 
  * engines, or "". */
 char *definition_mapping_change(const char *before, const char *after, char *type,
                                 size_t type_size);
+/* The mapping type of DEFINITION, the caller's; NULL when it has none. */
+char *definition_type(const char *definition);
 bool definition_is_closed(const char *definition);
 bool definition_is_filling(const char *definition);
 /* The uuid of the index that DEFINITION was resized from, "" when none. */

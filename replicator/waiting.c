@@ -456,5 +456,6 @@ void life_free(struct standby *sb, struct life *life)
     free(life->wanted);
     free(life->standby_uuid);
     free(life->standby_history);
+    free(life->type);
     free(life);
 }

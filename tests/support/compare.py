@@ -329,9 +329,21 @@ GLOBALS = (
 )
 
 
+def legacy_templates_wait(standby):
+    """True where a standby takes no legacy templates before it is released (docs/metadata.md)."""
+    version = standby.ask("GET", "/", absent={}).get("version", {})
+    if version.get("distribution") == "opensearch" or "number" not in version:
+        return False
+    major, minor = (int(part) for part in version["number"].split(".")[:2])
+    state = standby.ask("GET", "/.tandem/_doc/standby", absent={}).get("_source", {}).get("state")
+    return state == "standby" and (major >= 8 or (major, minor) < (7, 8))
+
+
 def compare_globals(primary, standby):
     """What belongs to no index. The first part of a difference's field is the object's name."""
     for what, read in GLOBALS:
+        if what == "template" and legacy_templates_wait(standby):
+            continue
         ours, theirs = (
             {name: value for name, value in read(cluster).items()
              if name != TANDEM_TEMPLATE and not built_in(name, value)}

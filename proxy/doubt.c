@@ -495,7 +495,9 @@ static bool judge_probe(struct probe *p, const struct shard_fact *fact)
     if (!p->found) {
         p->term = fact->term;
         p->seq_no = fact->max_seq_no;
-        p->row = !knows || w->found;
+        /* Each time: it may have been deleted after m was read, and then this row is not above what
+         * was deleted; the next one is. */
+        p->row = true;
         return true;
     }
     if (knows && w->found) {

@@ -772,6 +772,47 @@ static bool pick_refused(void *arg, struct span key, struct span value)
     return false;
 }
 
+static bool pick_applied(void *arg, struct span key, struct span value)
+{
+    struct buffer *entries = arg;
+    if (value.size < 2 || value.data[0] != 'a')
+        return true;
+    buffer_append_u32(entries, (uint32_t)key.size);
+    buffer_append_span(entries, key);
+    buffer_append_u32(entries, (uint32_t)value.size);
+    buffer_append_span(entries, value);
+    return true;
+}
+
+enum status metadata_forget_applied(struct standby *sb)
+{
+    struct buffer entries = {0}, value = {0};
+    for (struct life *life = sb->lives; life != NULL; life = life->hh.next) {
+        life->stamp = 0;
+        if (life->standby_uuid == NULL || life->state == LIFE_GONE)
+            continue;
+        set_text(&life->applied, NULL);
+        life_set_state(sb, life, LIFE_HELD, "the standby went back in time");
+    }
+    enum status status = store_scan(sb->store, STORE_OBJECTS, SPAN_NONE, pick_applied, &entries);
+    if (status == STATUS_OK)
+        status = store_begin(sb->store);
+    struct reader reader = reader_of(buffer_span(&entries));
+    while (status == STATUS_OK && reader.at < reader.end) {
+        struct span key = reader_take(&reader, reader_u32(&reader));
+        struct span old = reader_take(&reader, reader_u32(&reader));
+        buffer_clear(&value);
+        buffer_append_char(&value, 'w');
+        buffer_append_span(&value, span_of(old.data + 1, old.size - 1));
+        status = store_put(sb->store, STORE_OBJECTS, key, buffer_span(&value));
+    }
+    if (status == STATUS_OK)
+        status = store_commit(sb->store);
+    buffer_fini(&entries);
+    buffer_fini(&value);
+    return status;
+}
+
 static void reapply_object(struct standby *sb)
 {
     struct buffer record = {0};

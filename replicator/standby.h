@@ -278,6 +278,8 @@ void metadata_apply(struct standby *sb, const struct record *record, struct span
 /* Begins to apply the record in BYTES, which stands at no seq of its own: a definition told apart
  * from its place. */
 void metadata_apply_bytes(struct standby *sb, struct span bytes);
+/* What was applied may no longer be there: all of it is compared, or put, again. */
+MUST_USE enum status metadata_forget_applied(struct standby *sb);
 /* True while LIFE is being changed on the standby: no row of it may be sent. */
 bool metadata_is_changing(const struct standby *sb, const struct life *life);
 /* Goes on when the rows in the way are through; tries again what was refused. */

@@ -256,6 +256,7 @@ static void takeover_on_end(struct script *script)
              " journal_last_seq=%" PRIu64 ")",
              sb->session, sb->life, start, info.last_seq);
     sb->doc_next_us = sb->world->now_us(sb) + DOCUMENT_INTERVAL_US;
+    sb->objects_refused = true; /* perhaps: the first look tells */
     standby_set_state(sb, STANDBY_RUNNING);
 }
 
@@ -458,8 +459,9 @@ static void new_life_of_standby(struct standby *sb, const json_t *source, uint64
               checkpoint, stored_number(sb, "document_checkpoint"), mark + 1);
     sb->life++;
     sb->rewind_to = mark + 1;
-    for (struct life *life = sb->lives; life != NULL; life = life->hh.next)
-        life->stamp = 0; /* definitions come again, and are compared with what is there */
+    enum status status = metadata_forget_applied(sb);
+    if (status != STATUS_OK)
+        standby_stop(sb, status, "the replicator's own tables: %s", status_text(status));
 }
 
 static bool belongs_to_us(struct standby *sb, struct script *script, const json_t *source)

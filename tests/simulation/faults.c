@@ -153,7 +153,7 @@ static void fault_restore(struct sim *sim)
     }
     model_cluster_free(sim->clusters[STANDBY]);
     sim->clusters[STANDBY] = model_cluster_copy(sim->snapshot);
-    checks_standby_restored(sim);
+    checks_standby_forgot(sim);
     checks_observe(sim, STANDBY);
     sim->rewinds = true;
 }
@@ -195,6 +195,7 @@ static void fault_jump(struct sim *sim)
     sim_say(sim, "everything stands still for minutes");
     sim->restarts[STANDBY]++; /* what was on its way to the standby has gone: no bulk outlives its
                                  tombstones */
+    checks_standby_forgot(sim);
     sim->now_us += 61 * SECOND + sim_below(sim, 300 * SECOND);
 }
 

@@ -198,6 +198,8 @@ static bool choose_bulk(struct sim *sim, struct flight *flight)
     return !flight->failed;
 }
 
+/* Calls for definitions are not executed late: a cluster does them one after the other, a second
+ * try behind the first. */
 static bool choose_own(struct sim *sim, struct flight *flight)
 {
     if (!sim_chance(sim, sim->plan.own_lost))
@@ -207,7 +209,6 @@ static bool choose_own(struct sim *sim, struct flight *flight)
         return true;
     }
     flight->failed = true;
-    flight->late = sim_chance(sim, 100);
     return sim_chance(sim, 500);
 }
 

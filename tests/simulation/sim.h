@@ -245,8 +245,7 @@ void faults_heal(struct sim *sim);
 void checks_new(struct sim *sim);
 void checks_free(struct sim *sim);
 void checks_observe(struct sim *sim, enum side side);
-/* What is known of the standby is no longer true: it was restored from a copy. */
-void checks_standby_restored(struct sim *sim);
+/* The standby forgot tombstones, or was restored from a copy. */
 void checks_standby_forgot(struct sim *sim);
 void checks_on_records(struct sim *sim);
 /* OP was answered APPLIED with BODY: its rows must be durable. */

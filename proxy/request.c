@@ -311,7 +311,7 @@ static void build_target(struct exchange *ex, struct span path, const char *drop
 static void finish_request(struct exchange *ex, struct span method)
 {
     ex->request.method = method;
-    http_append_fields(&ex->request.fields, &ex->head, " accept-encoding content-encoding ");
+    http_append_fields(&ex->request.fields, &ex->head, " host accept-encoding content-encoding ");
     ex->request.body = ex->new_body.size != 0 ? buffer_span(&ex->new_body) : buffer_span(&ex->body);
     ex->request.has_body = ex->head.framing != HTTP_NO_BODY;
 }

@@ -9,10 +9,14 @@ SPDX-License-Identifier: Apache-2.0
 
 import os
 import shutil
+import socket
+import threading
 import time
 
 import processes
 import tandem
+
+KEEP_SIZE = "256MB"  # of applied records: so the journal reaches its lasting size within seconds
 
 HAPROXY = """
 global
@@ -97,6 +101,7 @@ class Contender:
         self.port = port
         self.child = child
         self.pid = pid or child.pid  # whose CPU time and memory count
+        self.filled = False
 
     @property
     def address(self):
@@ -165,16 +170,45 @@ class _Cluster:
         self.url = "http://127.0.0.1:%d" % port
 
 
+class _Applied(threading.Thread):
+    """Says what a replicator says, as if its standby took everything at once: the journal is trimmed
+    as it is in everyday life, and pages of it are written again instead of its file growing."""
+
+    def __init__(self, folder, name):
+        super().__init__(daemon=True, name="standby " + name)
+        self.link = socket.socket(socket.AF_UNIX)
+        self.link.connect(os.path.join(folder, "proxy.sock"))
+        self.link.sendall(b"STANDBY %s\n" % name.encode())
+        self.start()
+
+    def run(self):
+        rest = b""
+        while True:
+            time.sleep(0.05)
+            try:
+                got = self.link.recv(1 << 20)
+                lines = (rest + got).split(b"\n")
+                rest = lines.pop()
+                numbers = [line.split()[1] for line in lines if line.startswith(b"RECORDS ")]
+                if numbers:
+                    self.link.sendall(b"CHECKPOINT %s\n" % numbers[-1])
+            except OSError:
+                return
+            if not got:
+                return
+
+
 def start_tandem(folder, stub):
-    """The proxy alone. Its standby never comes, so the journal keeps all that is written."""
+    """The proxy, and a standby that is nothing but words."""
     system = tandem.Tandem(os.path.join(folder, "tandem"), _Cluster(stub.port),
                            {"b": _Cluster(processes.free_port())},
-                           {"log.level": "warn", "proxy.threads": 1, "journal.size_max": "24GB",
-                            "journal.keep_size": "1GB"})
+                           {"log.level": "warn", "proxy.threads": 1, "journal.size_max": "8GB",
+                            "journal.keep_size": KEEP_SIZE})
     system.proxy.start()
     contender = Contender("tandem", int(system.url.rsplit(":", 1)[1]), system.proxy.child)
     contender.started_s = time.monotonic()
     contender.system = system
+    contender.standby = _Applied(system.settings["journal"]["folder"], "b")
     return contender
 
 

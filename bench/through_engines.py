@@ -8,11 +8,13 @@ SPDX-License-Identifier: Apache-2.0
 """
 
 import http.client
+import itertools
 import json
 import os
 import statistics
 import time
 
+import contenders
 import processes
 import tandem
 from engine import MAIN_KIND, Engine, start_all
@@ -41,6 +43,9 @@ class Link:
         return answer.status
 
 
+_numbers = itertools.count()
+
+
 def quantile(values, q):
     return sorted(values)[int(q * (len(values) - 1))]
 
@@ -49,8 +54,8 @@ def _lag(system, writes):
     """From acknowledged to readable by id on the standby, in ms, one write at a time."""
     through, standby = Link(system.url), Link(system.standby.url)
     took = []
-    for number in range(writes):
-        path = "/bench/_doc/lag-%d" % number
+    for _ in range(writes):
+        path = "/bench/_doc/lag-%d" % next(_numbers)
         status = through.ask("PUT", path, json.dumps({"message": "x" * 1000}))
         begin = time.perf_counter()
         if status != 201:
@@ -102,7 +107,7 @@ def run(folder, load, seconds, rounds):
     primary, standby = engines
     system = tandem.Tandem(os.path.join(folder, "pair"), primary, {"b": standby},
                            {"log.level": "warn", "proxy.threads": 1, "journal.size_max": "8GB",
-                            "journal.keep_size": "1GB"})
+                            "journal.keep_size": contenders.KEEP_SIZE})
     try:
         system.start()
         for index in ("bench", "direct"):

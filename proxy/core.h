@@ -65,6 +65,8 @@ struct core {
     uint64_t (*now_us)(struct core *core);  /* monotonic, microseconds */
     uint64_t (*wall_us)(struct core *core); /* since 1970 */
     void (*post)(struct loop *loop, struct loop_task *task);
+    /* loop_defer(), or NULL: what could wait for the end of the turn is done at once. */
+    void (*defer)(struct loop *loop, struct loop_task *task);
     /* A call of Tandem's own to the primary; from the control thread. Never calls back before it
      * returns. */
     void (*call)(struct core *core, struct es_call *call);

@@ -282,6 +282,7 @@ static void make_world(struct program *program, const char *authorization)
     program->core.now_us = world_now;
     program->core.wall_us = world_wall;
     program->core.post = loop_post;
+    program->core.defer = loop_defer;
     program->core.call = world_call;
     program->core.fatal = world_fatal;
     program->core.world = program;

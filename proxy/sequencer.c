@@ -397,18 +397,48 @@ static void commit_run_done(struct loop_task *task)
     commit->done(commit);
 }
 
+/* One for each thread that submits. */
+struct wake_later {
+    struct loop_task task;
+    struct sequencer *sequencer;
+    bool set;
+};
+
+static void wake_now(struct loop_task *task)
+{
+    struct wake_later *later = (struct wake_later *)task;
+    later->set = false;
+    pthread_mutex_lock(&later->sequencer->lock);
+    pthread_cond_signal(&later->sequencer->wake);
+    pthread_mutex_unlock(&later->sequencer->lock);
+}
+
+/* The journal's thread is woken at the end of the turn: at once it would commit what came first
+ * alone, and all else of this turn had to wait for two flushes. */
+static void wake_at_end_of_turn(struct sequencer *sq, struct loop *loop)
+{
+    static _Thread_local struct wake_later later;
+    if (later.set)
+        return;
+    later = (struct wake_later){.task.run = wake_now, .sequencer = sq, .set = true};
+    sq->core->defer(loop, &later.task);
+}
+
 void sequencer_submit(struct sequencer *sq, struct commit *commit)
 {
     commit->task.run = commit_run_done;
     commit->sequencer = sq;
     commit->next = NULL;
+    struct loop *loop = commit->loop; /* the commit may be done when the lock is given back */
     pthread_mutex_lock(&sq->lock);
     bool first = sq->first == NULL;
     *sq->last = commit;
     sq->last = &commit->next;
-    if (first)
+    if (first && sq->core->defer == NULL)
         pthread_cond_signal(&sq->wake);
     pthread_mutex_unlock(&sq->lock);
+    if (first && sq->core->defer != NULL)
+        wake_at_end_of_turn(sq, loop);
 }
 
 uint64_t sequencer_ask_mark(struct sequencer *sq)

@@ -235,6 +235,18 @@ static void push_alias_away(struct standby *sb, struct life *life)
     buffer_fini(&body);
 }
 
+/* Closes the gate: no row can add a field. */
+static void push_gate(struct standby *sb, const char *name)
+{
+#ifdef PLANT_MAPPING_AFTER_ROWS
+    (void)sb;
+    (void)name;
+#else
+    script_push(&sb->script, NULL, "{\"index\":{\"mapping.total_fields.limit\":1}}", "PUT",
+                "/%s/_settings", name);
+#endif
+}
+
 static void push_mapping(struct standby *sb, struct life *life, const char *name,
                          const char *mapping, const char *type)
 {
@@ -250,8 +262,7 @@ static void push_mapping(struct standby *sb, struct life *life, const char *name
                     sb->major == 7 && !sb->opensearch ? "?include_type_name=true" : "");
     else
         script_push(&sb->script, NULL, mapping, "PUT", "/%s/_mapping", name);
-    script_push(&sb->script, NULL, "{\"index\":{\"mapping.total_fields.limit\":1}}", "PUT",
-                "/%s/_settings", name);
+    push_gate(sb, name);
 }
 
 /* Settings that an open index does not take: once more, closed. */
@@ -377,8 +388,7 @@ static void push_gate_and_alias(struct standby *sb, struct life *life)
 {
     struct buffer name = {0};
     encoded_name(life, &name);
-    script_push(&sb->script, NULL, "{\"index\":{\"mapping.total_fields.limit\":1}}", "PUT",
-                "/%s/_settings", buffer_cstr(&name));
+    push_gate(sb, buffer_cstr(&name));
     push_alias(sb, life);
     if (definition_is_closed(life->wanted))
         script_push(&sb->script, NULL, NULL, "POST", "/%s/_close", buffer_cstr(&name));

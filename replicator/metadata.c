@@ -609,6 +609,13 @@ static void object_on_end(struct standby *sb)
     }
 }
 
+/* True when the pending record was applied before. The standby may have been set back to a moment
+ * before that, and its document in .tandem with it. */
+static bool is_reread(const struct standby *sb)
+{
+    return sb->pending_seq != 0 && sb->pending_seq <= sb->reread_to;
+}
+
 static bool object_is_old(struct standby *sb, const struct metadata *md)
 {
     struct buffer key = {0}, value = {0};
@@ -619,8 +626,9 @@ static bool object_is_old(struct standby *sb, const struct metadata *md)
     if (store_get(sb->store, STORE_OBJECTS, buffer_span(&key), &value) == STATUS_OK &&
         value.size > 1 &&
         record_decode(span_of(value.data + 1, value.size - 1), &stored, &used) == STATUS_OK)
-        old = value.data[0] == 'a' ? stored.metadata.state_version >= md->state_version
-                                   : stored.metadata.state_version > md->state_version;
+        old = value.data[0] == 'a' && !is_reread(sb)
+                  ? stored.metadata.state_version >= md->state_version
+                  : stored.metadata.state_version > md->state_version;
     buffer_fini(&key);
     buffer_fini(&value);
     return old;
@@ -711,6 +719,8 @@ static void apply_life(struct standby *sb)
         return;
     }
     life = define_life(sb, md);
+    if (is_reread(sb))
+        set_text(&life->applied, NULL); /* compare with what is there */
     if (md->gone)
         end_life(sb, life);
     else if (life->applied == NULL || life->standby_uuid == NULL)

@@ -160,6 +160,8 @@ struct standby {
     uint64_t doc_next_us;
     char *system_id; /* of the journal; NULL before HELLO was read and .tandem had none */
     char journal_text[33];
+    uint64_t reread_to; /* records up to it were applied before, perhaps to a standby that has gone
+                           back since */
     uint64_t rewind_to; /* while taking over: seq to begin at, at the latest */
     struct script takeover;
     struct buffer

@@ -248,6 +248,7 @@ static void takeover_on_end(struct script *script)
         if (sb->world->definitions(sb, collect_definition, sb) != STATUS_OK)
             standby_stop(sb, STATUS_JOURNAL_IO, "the journal's definitions cannot be read");
     }
+    sb->reread_to = sb->checkpoint;
     replay_start(sb, start);
     if (!store_identity(sb))
         return;

@@ -72,14 +72,14 @@ static void append_guessed(struct sim *sim, struct buffer *out)
 {
     static const char *const values[] = {"7",   "\"word\"", "\"2026-01-02\"",
                                          "1.5", "true",     "{\"in\":1}"};
-    buffer_appendf(out, ",\"f%u\":%s", (unsigned)sim_below(sim, 6),
+    buffer_appendf(out, ",\"f%u\":%s", (unsigned)sim_below(sim, 20),
                    values[sim_below(sim, COUNT_OF(values))]);
 }
 
 static void append_source(struct sim *sim, struct buffer *out, uint64_t token)
 {
     buffer_appendf(out, "{\"t\":%" PRIu64 ",\"n\":%u", token, (unsigned)sim_below(sim, 5));
-    if (sim->plan.dynamic && sim_chance(sim, 300))
+    if (sim_chance(sim, sim->plan.dynamic))
         append_guessed(sim, out);
     buffer_append_char(out, '}');
 }
@@ -243,7 +243,7 @@ static void make_metadata(struct sim *sim, struct op *op)
                        "{\"actions\":[{\"remove\":{\"index\":\"*\",\"alias\":\"al\",\"must_exist\":"
                        "false}},{\"add\":"
                        "{\"index\":\"%s\",\"alias\":\"al\"%s}}]}",
-                       other, sim_chance(sim, 300) ? ",\"routing\":\"r1\"" : "");
+                       other, sim->plan.alias_routes ? ",\"routing\":\"r1\"" : "");
         break;
     case 5:
         snprintf(target, sizeof target, "/_index_template/gt");
@@ -423,7 +423,10 @@ void clients_setup(struct sim *sim)
 {
     if (sim_chance(sim, 500))
         network_ask(sim, PRIMARY, "PUT", "/alpha",
-                    "{\"settings\":{\"number_of_shards\":2},\"aliases\":{\"al\":{}}}");
+                    sim->plan.alias_routes
+                        ? "{\"settings\":{\"number_of_shards\":2},\"aliases\":{\"al\":{\"routing\":"
+                          "\"r1\"}}}"
+                        : "{\"settings\":{\"number_of_shards\":2},\"aliases\":{\"al\":{}}}");
     if (sim_chance(sim, 300))
         network_ask(sim, PRIMARY, "PUT", "/_index_template/gt",
                     "{\"index_patterns\":[\"ga*\"],\"template\":{\"settings\":{\"number_of_"

@@ -4,6 +4,7 @@
  */
 #include <stdlib.h>
 
+#include "conf/settings.h"
 #include "sim.h"
 
 #define SPAN_US (4 * SECOND)
@@ -20,8 +21,9 @@ void faults_plan(struct sim *sim)
     struct plan *plan = &sim->plan;
     *plan = (struct plan){.delay_max_us = sim_chance(sim, 700) ? 3 * MS : 60 * MS};
     plan->metadata = sim_chance(sim, 600);
+    plan->alias_routes = sim_chance(sim, 300);
     plan->pipelines = sim_chance(sim, 300);
-    plan->dynamic = sim_chance(sim, 700);
+    plan->dynamic = sim_chance(sim, 300) ? 0 : sim_chance(sim, 500) ? 200 : 900;
     plan->client_gone = rate(sim, 100);
     plan->slow_commit = rate(sim, 100);
     if (sim_chance(sim, 100))
@@ -181,8 +183,9 @@ static void fault_admin(struct sim *sim)
         network_ask(sim, PRIMARY, "PUT", target, body);
         break;
     default:
-        snprintf(body, sizeof body, "{\"actions\":[{\"add\":{\"index\":\"%s\",\"alias\":\"al\"}}]}",
-                 name + 1);
+        snprintf(body, sizeof body,
+                 "{\"actions\":[{\"add\":{\"index\":\"%s\",\"alias\":\"al\"%s}}]}", name + 1,
+                 sim->plan.alias_routes ? ",\"routing\":\"r1\"" : "");
         network_ask(sim, PRIMARY, "POST", "/_aliases", body);
         break;
     }
@@ -238,6 +241,8 @@ void faults_heal(struct sim *sim)
 {
     sim_say(sim, "all is healed");
     sim->healed = true;
+    sim->settings->follower_interval =
+        2 * SECOND; /* only the watch list is waited for: no need to look often */
     sim->slow_until_us = 0;
     sim->down_until_us[PRIMARY] = sim->down_until_us[STANDBY] = 0;
     memory_disk_fail(sim->disk, STATUS_OK, 0);

@@ -17,7 +17,7 @@
 #include "proxy/write.h"
 #include "sim.h"
 
-#define TICK_QUIET_US (100 * MS)
+#define TICK_QUIET_US (250 * MS)
 
 /* ---- the world of the core ---- */
 
@@ -258,17 +258,12 @@ static void port_forward(void *ctx, struct exchange *ex, struct primary_request 
 
 static void port_reply(void *ctx, struct exchange *ex)
 {
-    struct sim *sim = ctx;
     struct op *op = exchange_owner(ex);
     struct reply *reply = exchange_reply(ex);
     if (op != NULL) {
         op->exchange = NULL;
-        clients_on_reply(sim, op, reply->status, buffer_span(&reply->fields),
+        clients_on_reply(ctx, op, reply->status, buffer_span(&reply->fields),
                          buffer_span(&reply->body));
-    } else {
-        for (op = sim->ops; op != NULL; op = op->next)
-            if (op->exchange == ex)
-                op->exchange = NULL;
     }
     exchange_free(ex);
 }
@@ -310,6 +305,7 @@ void proxy_client_gone(struct sim *sim, struct op *op)
 {
     if (op->exchange != NULL)
         exchange_on_client_gone(op->exchange);
+    op->exchange = NULL; /* it goes on by itself; a crash leaks it */
     clients_on_silence(sim, op);
 }
 

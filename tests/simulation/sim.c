@@ -26,7 +26,7 @@
 #define HISTORY_MAX_US                                                                             \
     (900 * SECOND) /* of work, with the longest waits of the watch list; jumps come on top */
 #define QUIET_MAX_US (1200 * SECOND)
-#define LOOK_US (250 * MS)
+#define LOOK_US (800 * MS)
 
 /* Crashes of the simulated proxy leak what was between its threads. */
 const char *__asan_default_options(void);
@@ -168,10 +168,12 @@ static void run_history(struct sim *sim)
     clients_setup(sim);
     proxy_start(sim);
     replicator_start(sim);
-    if (sim_chance(sim, 500))
-        run_until(sim,
-                  sim->now_us +
-                      65 * SECOND); /* what is there is known for so long that lives are certain */
+    if (sim_chance(sim, 500)) { /* what is there is known for so long that lives are certain */
+        uint64_t interval = sim->settings->follower_interval;
+        sim->settings->follower_interval = 5 * SECOND;
+        run_until(sim, sim->now_us + 65 * SECOND);
+        sim->settings->follower_interval = interval;
+    }
     clients_start(sim);
     faults_start(sim);
     run_work(sim);
@@ -193,12 +195,13 @@ static void print_failure(struct sim *sim)
     fflush(stdout);
 }
 
-static bool run_seed(uint64_t seed, bool verbose, bool print)
+static bool run_seed(uint64_t seed, bool verbose, bool print, char checker[8])
 {
     static struct sim sim;
     sim_init(&sim, seed, verbose);
     run_history(&sim);
     bool ok = !failed(&sim);
+    memcpy(checker, sim.checker, sizeof sim.checker);
     if (!ok && print)
         print_failure(&sim);
     if (verbose)
@@ -215,6 +218,7 @@ struct board {
     _Atomic uint64_t next; /* seed */
     uint64_t end;
     _Atomic uint64_t done, failures, first_failure;
+    char checker[8];                    /* of the first failure */
     _Atomic uint64_t running[JOBS_MAX]; /* seed + 1 */
     bool quiet;
 };
@@ -226,8 +230,12 @@ static void child_main(struct board *board, size_t job)
         if (seed >= board->end || atomic_load(&board->failures) != 0)
             break;
         atomic_store(&board->running[job], seed + 1);
-        if (!run_seed(seed, false, !board->quiet) && atomic_fetch_add(&board->failures, 1) == 0)
+        char checker[8];
+        if (!run_seed(seed, false, !board->quiet, checker) &&
+            atomic_fetch_add(&board->failures, 1) == 0) {
+            memcpy(board->checker, checker, sizeof checker);
             atomic_store(&board->first_failure, seed);
+        }
         atomic_fetch_add(&board->done, 1);
     }
     atomic_store(&board->running[job], 0);
@@ -255,8 +263,10 @@ static void child_ended(struct board *board, size_t job, int how)
                " fails: C11: the program died of signal %d\nrepeat with: %s --seed %" PRIu64
                " --verbose\n",
                seed - 1, WTERMSIG(how), program, seed - 1);
-    if (atomic_fetch_add(&board->failures, 1) == 0)
+    if (atomic_fetch_add(&board->failures, 1) == 0) {
+        strcpy(board->checker, "C11");
         atomic_store(&board->first_failure, seed - 1);
+    }
     atomic_store(&board->running[job], 0);
 }
 
@@ -310,8 +320,8 @@ static int report(const struct board *board, double seconds, bool find)
 {
     uint64_t done = atomic_load(&board->done), failures = atomic_load(&board->failures);
     if (find && failures != 0)
-        printf("found with seed %" PRIu64 ", after %" PRIu64 " histories and %.1f s\n",
-               atomic_load(&board->first_failure), done, seconds);
+        printf("found by %s with seed %" PRIu64 ", after %" PRIu64 " histories and %.1f s\n",
+               board->checker, atomic_load(&board->first_failure), done, seconds);
     else
         printf("%" PRIu64 " histories in %.1f s, %.0f a second; %" PRIu64 " failed\n", done,
                seconds, (double)done / (seconds + 1e-9), failures);
@@ -323,6 +333,7 @@ int main(int argc, char **argv)
     uint64_t from = 0, count = 0, jobs = 1, seed = 0;
     bool one = false, verbose = false, find = false, ok = true;
     struct timespec begun;
+    char checker[8];
     program = argv[0];
     for (int i = 1; i < argc && ok; i++) {
         if (strcmp(argv[i], "--verbose") == 0) {
@@ -349,7 +360,7 @@ int main(int argc, char **argv)
     if (verbose)
         setvbuf(stdout, NULL, _IONBF, 0);
     if (one)
-        return run_seed(seed, verbose, true) ? 0 : 1;
+        return run_seed(seed, verbose, true, checker) ? 0 : 1;
     clock_gettime(CLOCK_MONOTONIC, &begun);
     const struct board *board = run_seeds(from, count, jobs, find);
     return report(board, seconds_since(&begun), find);

@@ -67,7 +67,10 @@ struct plan {
     unsigned slow_commit;
     unsigned faults; /* how many are done to the parts, see faults.c */
     bool journal_full, restores, loses_store, admin, metadata, jumps;
-    bool pipelines, dynamic;
+    bool pipelines;
+    bool alias_routes; /* one that changes while a late request is on its way is beyond what is
+                          watched */
+    unsigned dynamic;  /* chance of a field whose type is guessed */
     uint64_t delay_max_us;
 };
 
@@ -135,6 +138,7 @@ struct sim {
     struct standby *standby;
     bool mark_wanted;
     uint64_t reported;
+    bool stops;   /* the replicator ends, to be started again */
     bool rewinds; /* the replicator or the standby lost what it knew: rows may come again */
 
     struct op *ops, **ops_tail; /* all of them, in order */

@@ -9,7 +9,7 @@
 #include "replicator/standby.h"
 #include "sim.h"
 
-#define TICK_QUIET_US (150 * MS)
+#define TICK_QUIET_US (250 * MS)
 
 static struct sim *sim_of(struct standby *sb)
 {
@@ -71,10 +71,34 @@ static const struct standby_world world = {world_now,      world_wall,         w
                                            world_read,     world_journal_info, world_definitions,
                                            world_ask_mark, world_report};
 
+static void start_again(struct sim *sim, void *arg)
+{
+    (void)arg;
+    replicator_start(sim);
+}
+
+/* A replicator that stopped so that its next start puts things right is started by systemd; other
+ * stops need a person. */
 static void look(struct sim *sim)
 {
-    if (sim->standby->state == STANDBY_STOPPED)
+    if (sim->standby->state != STANDBY_STOPPED)
+        return;
+    if (strstr(sim->standby->why, "the next start of the replicator") == NULL) {
         sim_fail(sim, "C8", "the replicator stopped: %s", sim->standby->why);
+        return;
+    }
+    sim_say(sim, "replicator stops: %s", sim->standby->why);
+    sim->stops = true;
+}
+
+/* After a turn of the standby: it can't be freed within it. */
+static void stop_if_asked(struct sim *sim)
+{
+    if (!sim->stops)
+        return;
+    sim->stops = false;
+    replicator_crash(sim);
+    sim_after(sim, SECOND, PROCESS_WORLD, start_again, NULL, NULL);
 }
 
 static void tick(struct sim *sim, void *arg)
@@ -82,6 +106,10 @@ static void tick(struct sim *sim, void *arg)
     (void)arg;
     uint64_t next = standby_tick(sim->standby);
     look(sim);
+    if (sim->stops) {
+        stop_if_asked(sim);
+        return;
+    }
     if (sim->healed && next < sim->now_us + TICK_QUIET_US)
         next = sim->now_us + TICK_QUIET_US;
     sim_at(sim, next, PROCESS_REPLICATOR, tick, NULL, NULL);
@@ -91,8 +119,7 @@ void replicator_on_records(struct sim *sim)
 {
     if (sim->standby == NULL)
         return;
-    standby_on_records(sim->standby);
-    look(sim);
+    standby_on_records(sim->standby); /* the next tick looks at its state */
 }
 
 void replicator_on_mark(struct sim *sim, uint64_t number)

@@ -46,6 +46,8 @@ const char *core_refuses_writes(struct core *core)
         return "the primary is not the cluster Tandem knows: writes are refused until an operator "
                "has looked "
                "(tandemctl status)";
+    if (sequencer_is_full(core->sequencer))
+        return "the journal has no room, so writes are refused; reads go on";
     switch ((enum proxy_state)atomic_load(&core->state)) {
     case PROXY_STARTING:
         return "the primary's cluster state was not read yet; try again";
@@ -55,8 +57,6 @@ const char *core_refuses_writes(struct core *core)
     case PROXY_DRAINING: /* what is under way is finished */
         break;
     }
-    if (sequencer_is_full(core->sequencer))
-        return "the journal has no room, so writes are refused; reads go on";
     return NULL;
 }
 
@@ -99,14 +99,19 @@ static void hello_done(struct commit *commit)
 {
     struct hello_commit *hc = (struct hello_commit *)commit;
     struct core *core = hc->core;
-    if (commit->status != STATUS_OK)
-        log_error(
-            "journal",
-            "the first record of this start has no room: make room or raise journal.size_max");
+    bool durable = commit->status == STATUS_OK;
+    free(hc);
+    if (!durable) {
+        if (!core->hello_failed)
+            log_error("journal", "the first record of this start has no room, so no write is "
+                                 "admitted: make room or raise journal.size_max");
+        core->hello_failed = true;
+        core->hello_said = false; /* with the next tick again */
+        return;
+    }
     if (atomic_load(&core->state) == PROXY_STARTING)
         core_set_state(core, PROXY_RECOVERING);
     trace_leave(core);
-    free(hc);
 }
 
 static void say_hello(struct core *core)
@@ -169,7 +174,7 @@ uint64_t core_tick(struct core *core)
     bool known = core->catalog.newest != NULL && core->engine.known;
     if (known && !core->hello_said)
         say_hello(core);
-    if (known) {
+    if (known && atomic_load(&core->state) != PROXY_STARTING) {
         at = doubt_tick(core->doubt, now);
         next = at < next ? at : next;
     }

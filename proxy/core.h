@@ -55,6 +55,7 @@ struct core {
     char system_id[33];
     uint8_t id_unique[6]; /* of ids that we make */
     bool hello_said;      /* control thread */
+    bool hello_failed;    /* there was no room for it; it is tried again */
     bool engine_asked;
     uint64_t engine_next_us;
     struct es_call engine_call;

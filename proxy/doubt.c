@@ -323,7 +323,7 @@ static void end_batch(struct doubt *d)
 
 static void fail_batch(struct doubt *d, const char *why)
 {
-    log_warn("doubt", "the primary cannot be asked now, trying again: %s", why);
+    log_warn("doubt", "what is in doubt cannot be settled now, trying again: %s", why);
     for (struct doubt_case *c = d->batch_cases; c != NULL; c = c->next)
         c->unprobable = true;
     end_batch(d);

@@ -98,6 +98,7 @@ static void on_retention(struct loop_timer *timer)
 {
     struct program *program = LOOP_OWNER(timer, struct program, retention);
     replicators_tick(program->replicators);
+    sequencer_look(program->core.sequencer);
     journal_reader_check(program->core.journal);
     loop_timer_set(timer, RETENTION_INTERVAL_US);
 }

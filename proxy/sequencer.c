@@ -23,6 +23,8 @@
 /* Writes are refused above this share of the journal, so that outcomes of what is under way still
  * fit. */
 #define ADMIT_PERCENT 92
+/* And while the disk has not this much room for the same. */
+#define ADMIT_DISK_ROOM (2u << 20)
 #define TRIM_AT_ONCE 1000
 #define MARKS_MAX 64
 
@@ -40,6 +42,7 @@ struct sequencer {
     struct commit *first, **last; /* what waits, in order */
     bool stopping;
     uint64_t trim_to;
+    bool look; /* whether there is room again */
 
     /* the journal's thread alone */
     uint64_t next_intent;
@@ -144,7 +147,7 @@ enum status commit_append(struct commit *commit, struct journal_txn *txn, struct
 
 /* ---- one turn ---- */
 
-static struct commit *take_all(struct sequencer *sq, uint64_t *trim_to)
+static struct commit *take_all(struct sequencer *sq, uint64_t *trim_to, bool *look)
 {
     pthread_mutex_lock(&sq->lock);
     struct commit *list = sq->first;
@@ -152,6 +155,8 @@ static struct commit *take_all(struct sequencer *sq, uint64_t *trim_to)
     sq->last = &sq->first;
     *trim_to = sq->trim_to;
     sq->trim_to = 0;
+    *look = sq->look;
+    sq->look = false;
     pthread_mutex_unlock(&sq->lock);
     return list;
 }
@@ -274,14 +279,16 @@ static void update_full(struct sequencer *sq)
 {
     struct journal_info info;
     journal_info(sq->core->journal, &info);
-    bool full = info.size_max != 0 && info.used_bytes > info.size_max / 100 * ADMIT_PERCENT;
+    bool quota = info.size_max != 0 && info.used_bytes > info.size_max / 100 * ADMIT_PERCENT;
+    bool full = quota || !journal_disk_has_room(sq->core->journal, ADMIT_DISK_ROOM);
     if (full != atomic_load(&sq->full)) {
         atomic_store(&sq->full, full);
         if (full)
             log_error("journal",
-                      "no room is left: writes are refused, reads go on (used_bytes=%" PRIu64
+                      "no room is left: writes are refused, reads go on: %s (used_bytes=%" PRIu64
                       " size_max=%" PRIu64 ")",
-                      info.used_bytes, info.size_max);
+                      quota ? "journal.size_max is used up" : "the disk is full", info.used_bytes,
+                      info.size_max);
         else
             log_info("journal", "there is room again: writes are admitted (used_bytes=%" PRIu64 ")",
                      info.used_bytes);
@@ -338,9 +345,10 @@ static bool queue_due_marks(struct sequencer *sq)
 bool sequencer_turn(struct sequencer *sq)
 {
     uint64_t trim_to, trimmed = 0;
+    bool look;
     queue_due_marks(sq);
-    struct commit *list = take_all(sq, &trim_to);
-    if (list == NULL && trim_to == 0)
+    struct commit *list = take_all(sq, &trim_to, &look);
+    if (list == NULL && trim_to == 0 && !look)
         return false;
 
     update_full(sq);
@@ -360,12 +368,19 @@ bool sequencer_turn(struct sequencer *sq)
     return true;
 }
 
+/* A mark that waits for an intent to close is no work: closing it is a commit, which wakes us. */
+static bool has_work(const struct sequencer *sq)
+{
+    bool due = false;
+    for (size_t i = 0; i < sq->mark_count; i++)
+        due = due || sq->lowest_open >= sq->marks[i].behind;
+    return sq->first != NULL || sq->trim_to != 0 || sq->look || due;
+}
+
 bool sequencer_pending(struct sequencer *sq)
 {
     pthread_mutex_lock(&sq->lock);
-    bool pending = sq->first != NULL || sq->trim_to != 0;
-    for (size_t i = 0; i < sq->mark_count; i++)
-        pending = pending || sq->lowest_open >= sq->marks[i].behind;
+    bool pending = has_work(sq);
     pthread_mutex_unlock(&sq->lock);
     return pending;
 }
@@ -377,11 +392,8 @@ static void *sequencer_main(void *arg)
         if (sequencer_turn(sq))
             continue;
         pthread_mutex_lock(&sq->lock);
-        while (sq->first == NULL && sq->trim_to == 0 && sq->mark_count == 0 && !sq->stopping)
+        while (!has_work(sq) && !sq->stopping)
             pthread_cond_wait(&sq->wake, &sq->lock);
-        if (sq->mark_count != 0 && sq->first == NULL && !sq->stopping)
-            pthread_cond_wait(
-                &sq->wake, &sq->lock); /* a mark waits for an intent to close: that is a commit */
         bool end = sq->stopping && sq->first == NULL;
         pthread_mutex_unlock(&sq->lock);
         if (end)
@@ -462,6 +474,16 @@ void sequencer_trim(struct sequencer *sq, uint64_t keep_from)
     pthread_mutex_lock(&sq->lock);
     if (keep_from > sq->trim_to)
         sq->trim_to = keep_from;
+    pthread_cond_signal(&sq->wake);
+    pthread_mutex_unlock(&sq->lock);
+}
+
+void sequencer_look(struct sequencer *sq)
+{
+    if (!atomic_load(&sq->full))
+        return;
+    pthread_mutex_lock(&sq->lock);
+    sq->look = true;
     pthread_cond_signal(&sq->wake);
     pthread_mutex_unlock(&sq->lock);
 }

@@ -61,6 +61,8 @@ uint64_t sequencer_open_intents(struct sequencer *sequencer);
 /* The highest primary term seen; written into marks and metadata. */
 void sequencer_saw_term(struct sequencer *sequencer, uint64_t term);
 uint64_t sequencer_high_term(struct sequencer *sequencer);
+/* Looks whether there is room again, when there was none: nothing else does while nothing is written. */
+void sequencer_look(struct sequencer *sequencer);
 /* True while the journal has no room for new writes. */
 bool sequencer_is_full(struct sequencer *sequencer);
 

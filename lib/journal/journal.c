@@ -96,6 +96,12 @@ unsigned journal_reader_check(struct journal *journal)
 /* ------------------------------------------------------------------------------------------------------
  * Writing. */
 
+bool journal_disk_has_room(struct journal *journal, uint64_t more)
+{
+    return journal->ops->disk_room == NULL ||
+           journal->ops->disk_room(journal, more) != STATUS_JOURNAL_FULL;
+}
+
 enum status journal_begin(struct journal *journal, struct journal_txn **txn_at)
 {
     CHECK(!journal->read_only && journal->txn == NULL);

@@ -94,6 +94,8 @@ MUST_USE enum status journal_delete(struct journal_txn *txn, enum journal_table 
  * JOURNAL_IO: nothing may be acknowledged any more; the process must end. TXN is freed in any case. */
 MUST_USE enum status journal_commit(struct journal_txn *txn);
 void journal_abort(struct journal_txn *txn);
+/* Does the disk have room for MORE bytes of records? (The quota is another matter: see journal_info.) */
+bool journal_disk_has_room(struct journal *journal, uint64_t more);
 /* Drops records below KEEP_FROM, at most about MAX of them, in a transaction of its own. *TRIMMED: how many. */
 MUST_USE enum status journal_trim(struct journal *journal, uint64_t keep_from, uint64_t max,
                                   uint64_t *trimmed);

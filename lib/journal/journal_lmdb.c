@@ -249,6 +249,11 @@ static enum status lmdb_txn_room(struct journal_txn *base)
     return lmdb_room(lmdb_of(base->journal), base->bytes.size);
 }
 
+static enum status lmdb_room_on_disk(struct journal *journal, uint64_t more)
+{
+    return lmdb_disk_room(lmdb_of(journal), more, true);
+}
+
 static enum status lmdb_put(struct journal_txn *base, enum journal_table table, struct span key,
                             struct span value)
 {
@@ -608,6 +613,7 @@ static const struct journal_ops lmdb_ops = {
     .reader_check = lmdb_reader_check,
     .begin = lmdb_begin,
     .room = lmdb_txn_room,
+    .disk_room = lmdb_room_on_disk,
     .put = lmdb_put,
     .remove = lmdb_remove,
     .commit = lmdb_commit,

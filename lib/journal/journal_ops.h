@@ -26,6 +26,8 @@ struct journal_ops {
     enum status (*put)(struct journal_txn *txn, enum journal_table table, struct span key,
                        struct span value);
     enum status (*remove)(struct journal_txn *txn, enum journal_table table, struct span key);
+    /* Does the disk have room for so many bytes of records? NULL: it always has. */
+    enum status (*disk_room)(struct journal *journal, uint64_t more);
     /* Ends txn; on OK journal->last_seq has been raised by txn->count. */
     enum status (*commit)(struct journal_txn *txn);
     void (*abort)(struct journal_txn *txn);

@@ -651,7 +651,9 @@ static void a_full_disk_refuses_appends_and_recovers(void **state)
     close(fd);
     uint64_t last = fill(journal, 1, 10000);
     assert_int_equal(put_value(journal, SPAN("k"), SPAN("v")), STATUS_OK);
+    assert_false(journal_disk_has_room(journal, 100 * 10000));
     unlink(path_of(fx, "ballast"));
+    assert_true(journal_disk_has_room(journal, 100 * 10000));
     assert_int_equal(write_records(journal, 100, 10000), STATUS_OK);
     assert_int_equal(info_of(journal).last_seq, last + 100);
     assert_sound(journal);

@@ -285,19 +285,18 @@ static void on_settings(struct script *script, int http_status, struct span body
     free(settings);
 }
 
-/* The aliases there, from the answer of GET /{index}/_alias, without ours: as a definition. The
- * caller's. */
-static char *aliases_there(const struct life *life, struct span body)
+/* What is there, from the answer of GET /{index} or GET /{index}/_alias, without our aliases: as a
+ * definition. The caller's. */
+static char *definition_there(const struct life *life, struct span body)
 {
     json_t *json = json_loadb(body.data, body.size, 0, NULL), *value;
-    json_t *kept = json_object();
+    json_t *there = json_object_get(json, life->name), *kept = json_object();
     const char *name;
-    json_object_foreach(json_object_get(json_object_get(json, life->name), "aliases"), name,
+    json_object_foreach(json_object_get(there, "aliases"), name,
                         value) if (strncmp(name, ".tandem", 7) != 0)
         json_object_set(kept, name, value);
-    json_t *definition = json_pack("{s:o}", "aliases", kept);
-    char *text = json_dumps(definition, JSON_COMPACT);
-    json_decref(definition);
+    json_object_set_new(there, "aliases", kept);
+    char *text = there == NULL ? bytes_strdup("{}") : json_dumps(there, JSON_COMPACT);
     json_decref(json);
     return text;
 }
@@ -309,7 +308,7 @@ static void on_aliases_there(struct script *script, int http_status, struct span
     struct life *life = pending_life(script->sb);
     if (!script_expect(script, http_status, body, false))
         return;
-    char *there = aliases_there(life, body);
+    char *there = definition_there(life, body);
     char *change = definition_alias_change(life->name, there, life->wanted);
     if (change != NULL)
         script_push(script, NULL, change, "POST", "/_aliases");
@@ -321,8 +320,7 @@ static void on_aliases_there(struct script *script, int http_status, struct span
 static void push_changes(struct standby *sb, struct life *life, const char *name)
 {
     char type[256];
-    char *settings =
-        life->applied == NULL ? NULL : definition_settings_change(sb, life->applied, life->wanted);
+    char *settings = definition_settings_change(sb, life->applied, life->wanted);
     char *mapping = definition_mapping_change(life->applied, life->wanted, type, sizeof type);
     char *aliases = definition_alias_change(life->name, life->applied, life->wanted);
     if (settings != NULL)
@@ -356,7 +354,7 @@ static void change_life(struct standby *sb, struct life *life)
 
 /* ---- making an index ---- */
 
-/* True when BODY, an answer of GET /{index}/_alias, has the alias MARKER. */
+/* True when BODY, an answer of GET /{index} or GET /{index}/_alias, has the alias MARKER. */
 static bool has_alias(struct span body, const char *marker)
 {
     char quoted[80];
@@ -416,6 +414,8 @@ static void on_present(struct script *script, int http_status, struct span body)
     } else if (!script_expect(script, http_status, body, false)) {
         ; /* script->why says it */
     } else if (has_alias(body, marker)) {
+        if (life->applied == NULL)
+            life->applied = definition_there(life, body);
         push_changes(sb, life, buffer_cstr(&name)); /* made before a crash of ours, or unheard */
         push_gate_and_alias(sb, life);
     } else {
@@ -432,7 +432,7 @@ static void create_life(struct standby *sb, struct life *life)
     life_set_state(sb, life, LIFE_CREATING, NULL);
     encoded_name(life, &name);
     push_life_document(&sb->script, life);
-    script_push(&sb->script, on_present, NULL, "GET", "/%s/_alias", buffer_cstr(&name));
+    script_push(&sb->script, on_present, NULL, "GET", "/%s", buffer_cstr(&name));
     buffer_fini(&name);
     script_run(&sb->script);
 }

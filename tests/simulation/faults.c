@@ -21,9 +21,10 @@ void faults_plan(struct sim *sim)
     struct plan *plan = &sim->plan;
     *plan = (struct plan){.delay_max_us = sim_chance(sim, 700) ? 3 * MS : 60 * MS};
     plan->metadata = sim_chance(sim, 600);
-    plan->alias_routes = sim_chance(sim, 300);
     plan->pipelines = sim_chance(sim, 300);
     plan->dynamic = sim_chance(sim, 300) ? 0 : sim_chance(sim, 500) ? 200 : 900;
+    plan->admin = sim_chance(sim, 300);
+    plan->alias_routes = !plan->metadata && !plan->admin && sim_chance(sim, 500);
     plan->client_gone = rate(sim, 100);
     plan->slow_commit = rate(sim, 100);
     if (sim_chance(sim, 100))
@@ -46,7 +47,6 @@ void faults_plan(struct sim *sim)
     plan->journal_full = sim_chance(sim, 300);
     plan->restores = sim_chance(sim, 150);
     plan->loses_store = sim_chance(sim, 200);
-    plan->admin = sim_chance(sim, 300);
     plan->jumps = sim_chance(sim, 200);
 }
 

@@ -68,8 +68,8 @@ struct plan {
     unsigned faults; /* how many are done to the parts, see faults.c */
     bool journal_full, restores, loses_store, admin, metadata, jumps;
     bool pipelines;
-    bool alias_routes; /* one that changes while a late request is on its way is beyond what is
-                          watched */
+    bool alias_routes; /* `al` adds a routing, always: one that changes under a write is beyond what
+                          is watched */
     unsigned dynamic;  /* chance of a field whose type is guessed */
     uint64_t delay_max_us;
 };

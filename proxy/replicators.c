@@ -258,6 +258,13 @@ static void say_fullness(struct replicators *reps, int percent, const struct sta
     reps->alarm = level;
 }
 
+/* How many records make what is used more than KEEP_SIZE, if all were of one size: right enough for a second. */
+static uint64_t excess_records(const struct journal_info *info, uint64_t keep_size)
+{
+    double share = (double)(info->used_bytes - keep_size) / (double)info->used_bytes;
+    return (uint64_t)((double)(info->last_seq - info->first_seq + 1) * share) + 1;
+}
+
 void replicators_tick(struct replicators *reps)
 {
     const struct settings *settings = reps->core->settings;
@@ -277,8 +284,11 @@ void replicators_tick(struct replicators *reps)
     bool big = info.used_bytes > settings->journal_keep_size;
     if (keep_from > info.last_seq + 1)
         keep_from = info.last_seq + 1;
-    if (keep_from > info.first_seq + TRIM_STRETCH)
-        keep_from = info.first_seq + TRIM_STRETCH; /* a stretch a second, so that age and size are looked at again */
+    uint64_t stretch = old ? TRIM_STRETCH : 0, excess = big ? excess_records(&info, settings->journal_keep_size) : 0;
+    if (excess > stretch)
+        stretch = excess;
+    if (keep_from > info.first_seq + stretch)
+        keep_from = info.first_seq + stretch; /* a stretch a second, so that age and size are looked at again */
     if ((old || big) && keep_from > info.first_seq)
         sequencer_trim(reps->core->sequencer, keep_from);
 }

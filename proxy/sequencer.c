@@ -361,8 +361,10 @@ bool sequencer_turn(struct sequencer *sq)
         enum status status = journal_trim(sq->core->journal, trim_to, TRIM_AT_ONCE, &trimmed);
         if (status != STATUS_OK && status != STATUS_JOURNAL_FULL)
             sq->core->fatal(sq->core, status, "old records could not be dropped from the journal");
-        if (trimmed >= TRIM_AT_ONCE)
-            sequencer_trim(sq, trim_to); /* the rest in the next turn, behind what waits */
+        /* The rest in the next turn, behind what waits. Of large records the journal drops fewer at
+         * once than it was asked to, so only none at all says that it is done. */
+        if (trimmed != 0)
+            sequencer_trim(sq, trim_to);
         update_full(sq);
     }
     return true;

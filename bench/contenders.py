@@ -85,12 +85,13 @@ def cpu_seconds(pid):
 
 
 def memory_mb(pid):
-    """The resident memory of PID."""
+    """The resident memory of PID that is its own: not what it has mapped of files, the journal, which
+    the kernel takes back when it likes."""
     with open("/proc/%d/status" % pid) as file:
         for line in file:
-            if line.startswith("VmRSS:"):
+            if line.startswith("RssAnon:"):
                 return int(line.split()[1]) / 1024
-    raise OSError("no VmRSS of %d" % pid)
+    raise OSError("no RssAnon of %d" % pid)
 
 
 class Contender:

@@ -51,7 +51,7 @@ def measure(contender, say):
         link = _connect(contender.port, 4096)
         link.sendall(REQUEST % SLOW_BYTES)
         links.append(link)
-    time.sleep(3)
+    time.sleep(8)
     results["slow"] = contenders.memory_mb(contender.pid)
     time.sleep(3)
     results["slow later"] = contenders.memory_mb(contender.pid)

@@ -59,7 +59,7 @@ def _lone(lone, results):
     rounds = results.get(lone[0])
     if rounds is None:
         return []
-    flush = results["flush_us"]
+    flush = statistics.median(results["flush_us"])
     p50 = {server: _median(got, "p50") for server, got in rounds.items()}
     added = p50["tandem"] - p50["direct"]
     target = 4 * flush + 150
@@ -94,7 +94,7 @@ def _parts(results):
                          _met(scan[name][1] <= 100)])
     if "memory" in results:
         got = results["memory"]
-        rows.append(["memory (RSS) with %d idle connections" % memory.IDLE,
+        rows.append(["memory (RssAnon) with %d idle connections" % memory.IDLE,
                      "%.0f -> %.0f MB, %.1f KB each" % (
                          got["before"], got["idle"],
                          (got["idle"] - got["before"]) * 1024 / memory.IDLE), "bounded", ""])

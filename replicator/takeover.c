@@ -77,6 +77,7 @@ enum status standby_load(struct standby *sb)
         status = waiting_load(sb);
     sb->checkpoint = stored_number(sb, "checkpoint");
     sb->epoch = stored_number(sb, "epoch") + 1;
+    sb->reread_to = stored_number(sb, "reread_to");
     sb->cluster_uuid = stored_text(sb, "cluster_uuid");
     sb->system_id = stored_text(sb, "system_id");
     return status;
@@ -106,6 +107,8 @@ static bool store_identity(struct standby *sb)
         status = put_text(sb, "journal", sb->journal_text);
     if (status == STATUS_OK)
         status = put_number(sb, "document_checkpoint", sb->stored_checkpoint);
+    if (status == STATUS_OK)
+        status = put_number(sb, "reread_to", sb->reread_to);
     if (status == STATUS_OK)
         status = put_number(sb, "session", sb->session);
     for (struct life *life = sb->lives; status == STATUS_OK && life != NULL; life = life->hh.next)
@@ -248,7 +251,8 @@ static void takeover_on_end(struct script *script)
         if (sb->world->definitions(sb, collect_definition, sb) != STATUS_OK)
             standby_stop(sb, STATUS_JOURNAL_IO, "the journal's definitions cannot be read");
     }
-    sb->reread_to = sb->checkpoint;
+    if (sb->reread_to < sb->checkpoint)
+        sb->reread_to = sb->checkpoint;
     replay_start(sb, start);
     if (!store_identity(sb))
         return;

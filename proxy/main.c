@@ -38,7 +38,9 @@
 
 struct program {
     const char *config;
-    struct settings *settings; /* the newest; older ones stay until the end */
+    struct settings *settings; /* the newest */
+    struct settings **older;   /* owned, and so are they: other threads may be reading them */
+    size_t older_count;
     struct core core;
     struct loop *loop;
     struct es_client *client;
@@ -187,7 +189,10 @@ static void on_reload(evutil_socket_t sig, short what, void *arg)
         log_error("proxy", "reload: nothing was changed: %s", why);
         return;
     }
-    program->settings = fresh; /* the old ones stay: other threads may be reading them */
+    program->older =
+        bytes_realloc(program->older, (program->older_count + 1) * sizeof(struct settings *));
+    program->older[program->older_count++] = program->settings;
+    program->settings = fresh;
     atomic_store(&program->core.settings, fresh);
     workers_reload(program->workers, fresh);
     log_set_level((enum log_level)fresh->log_level);
@@ -343,6 +348,9 @@ static void stop(struct program *program)
     journal_close(program->core.journal);
     loop_free(program->loop);
     settings_free(program->settings);
+    for (size_t i = 0; i < program->older_count; i++)
+        settings_free(program->older[i]);
+    free(program->older);
     log_info("proxy", "ended (open_intents=%llu)", (unsigned long long)open);
 }
 

@@ -344,6 +344,7 @@ static enum status listen_here(struct replicators *reps, char *why, size_t why_s
         snprintf(why, why_size, "%s cannot be listened on: %s", reps->path, strerror(errno));
         return STATUS_SETTINGS_WRONG;
     }
+    loop_pause_listener_on_error(reps->listener);
     return STATUS_OK;
 }
 

@@ -377,6 +377,7 @@ struct admin *admin_new(struct loop *loop, const char *host, uint16_t port, char
                                      : "");
         return NULL;
     }
+    loop_pause_listener_on_error(listener);
     evutil_socket_t fd = evconnlistener_get_fd(listener);
     /* Connections inherit it: an answer is a head and a body, and must not wait for an
      * acknowledgement between. */

@@ -12,6 +12,7 @@
  */
 #include "base/loop.h"
 
+#include <event2/listener.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/eventfd.h>
@@ -258,4 +259,30 @@ void loop_timer_clear(struct loop_timer *timer)
 bool loop_timer_is_set(const struct loop_timer *timer)
 {
     return evtimer_pending(&timer->ev, NULL) != 0;
+}
+
+/* ------------------------------------------------------------------------------------------------------
+ * Listeners. */
+
+#define LISTENER_PAUSE_US 100000
+
+static void listener_again(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    evconnlistener_enable(arg);
+}
+
+static void listener_on_error(struct evconnlistener *listener, void *arg)
+{
+    static const struct timeval pause = {0, LISTENER_PAUSE_US};
+    (void)arg;
+    /* The connection stays in the kernel's queue, so the socket stays readable. */
+    if (event_base_once(evconnlistener_get_base(listener), -1, EV_TIMEOUT, listener_again, listener,
+                        &pause) == 0)
+        evconnlistener_disable(listener);
+}
+
+void loop_pause_listener_on_error(struct evconnlistener *listener)
+{
+    evconnlistener_set_error_cb(listener, listener_on_error);
 }

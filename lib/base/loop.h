@@ -71,4 +71,9 @@ void loop_timer_set(struct loop_timer *timer, uint64_t after_us);
 void loop_timer_clear(struct loop_timer *timer);
 bool loop_timer_is_set(const struct loop_timer *timer);
 
+struct evconnlistener;
+/* When LISTENER cannot accept (no file descriptor is left) it pauses, where libevent's would spin.
+ * After it was freed its loop must not turn any more. */
+void loop_pause_listener_on_error(struct evconnlistener *listener);
+
 #endif

@@ -394,6 +394,26 @@ static void push_gate_and_alias(struct standby *sb, struct life *life)
     buffer_fini(&name);
 }
 
+/* True when what stands under LIFE's name is a former life of it that had been deleted here: the
+ * standby went back in time. */
+static bool is_former_life(const struct standby *sb, const struct life *life, struct span body)
+{
+    char marker[64];
+    for (const struct life *old = sb->lives; old != NULL; old = old->hh.next) {
+        if (old->state != LIFE_GONE || old->name == NULL || strcmp(old->name, life->name) != 0)
+            continue;
+        life_marker(old, marker, sizeof marker);
+        if (has_alias(body, marker))
+            return true;
+    }
+    return false;
+}
+
+static void on_former_gone(struct script *script, int http_status, struct span body)
+{
+    (void)script_expect(script, http_status, body, true);
+}
+
 static void on_present(struct script *script, int http_status, struct span body)
 {
     struct standby *sb = script->sb;
@@ -418,6 +438,9 @@ static void on_present(struct script *script, int http_status, struct span body)
             life->applied = definition_there(life, body);
         push_changes(sb, life, buffer_cstr(&name)); /* made before a crash of ours, or unheard */
         push_gate_and_alias(sb, life);
+    } else if (is_former_life(sb, life, body)) {
+        script_push(script, on_former_gone, NULL, "DELETE", "/%s", buffer_cstr(&name));
+        script_push(script, on_present, NULL, "GET", "/%s", buffer_cstr(&name));
     } else {
         script_fail(script, "an index of that name is there which Tandem did not make; it is not "
                             "touched. Delete or rename it, "

@@ -6,7 +6,7 @@ packages_build="build-essential cmake ninja-build pkg-config libevent-dev libcur
     libjansson-dev liblmdb-dev libyaml-dev zlib1g-dev libssl-dev uthash-dev"
 # Java is for the engines only; Tandem needs none.
 packages_engines="openjdk-17-jdk-headless maven python3 python3-pip ca-certificates util-linux"
-packages_tests="libcmocka-dev python3-venv git"
+packages_tests="libcmocka-dev python3-venv git strace"
 packages_quickstart="curl"
 packages_fuzz="clang"
 

@@ -250,7 +250,8 @@ def break_disk(daemon, fault):
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="there is no strace to break a disk with")
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", [pytest.param(fault, marks=[pytest.mark.long] * fault.startswith("late"))
+                                   for fault in FAULTS])
 def test_a_broken_disk_ends_the_proxy(tandem, seed, fault):
     workload = Workload(seed, opensearch(tandem.url), operations=ENDLESS, writers=6, tolerant=True)
     workload.prepare()

@@ -40,7 +40,7 @@ static const struct {
     [LIFE_CREATING] = {"creating", BIT(LIFE_CREATING) | BIT(LIFE_READY) | BIT(LIFE_HELD) | BIT(LIFE_GONE)},
     [LIFE_READY]    = {"ready",    BIT(LIFE_READY) | BIT(LIFE_CREATING) | BIT(LIFE_HELD) | BIT(LIFE_GONE)},
     [LIFE_HELD]     = {"held",     BIT(LIFE_CREATING) | BIT(LIFE_READY) | BIT(LIFE_HELD) | BIT(LIFE_GONE)},
-    [LIFE_GONE]     = {"gone",     BIT(LIFE_GONE)},
+    [LIFE_GONE]     = {"gone",     BIT(LIFE_GONE) | BIT(LIFE_HELD)}, /* held: an older copy of the standby has it again */
 };
 /* clang-format on */
 

@@ -283,8 +283,15 @@ static void check_life(struct standby *sb, struct life *life, const json_t *indi
     const char *uuid = json_string_value(json_object_get(settings, "uuid"));
     const char *history =
         json_string_value(json_object_get(json_object_get(settings, "history"), "uuid"));
-    if (life->standby_uuid == NULL || life->state == LIFE_GONE)
+    if (life->standby_uuid == NULL)
         return;
+    if (life->state == LIFE_GONE) {
+        if (uuid != NULL && strcmp(uuid, life->standby_uuid) == 0) {
+            life->ending = true;
+            life_set_state(sb, life, LIFE_HELD, "it came back with an older copy of the standby");
+        }
+        return;
+    }
     if (uuid == NULL || strcmp(uuid, life->standby_uuid) != 0) {
         lose_life(sb, life,
                   uuid == NULL ? "has vanished from the standby" : "was replaced on the standby");
@@ -317,7 +324,7 @@ static void push_alias_actions(struct standby *sb, struct script *script, bool r
     bool hidden = engine_at_least(sb, 7, 7);
     for (struct life *life = sb->lives; life != NULL; life = life->hh.next) {
         struct buffer alias = {0};
-        if (life->standby_uuid == NULL || life->state == LIFE_GONE)
+        if (life->standby_uuid == NULL || life->state == LIFE_GONE || life->ending)
             continue;
         life_alias(sb, life, &alias);
         if (remove)

@@ -162,7 +162,8 @@ void request_use_name(struct exchange *ex, struct span name)
             memcpy(grown, ex->use_names, count * sizeof *grown);
         ex->use_names = grown;
     }
-    ex->use_names[ex->use.count++] = name;
+    /* A copy: the name may stand in a catalog that is given back while the use goes on. */
+    ex->use_names[ex->use.count++] = arena_copy(&ex->arena, name);
 }
 
 /* Finds the life behind ITEM's name; false when such a write is refused. PREVIOUS: an item of the

@@ -26,6 +26,7 @@
 
 #define EXIT_CANNOT_START 2
 #define JOURNAL_AGAIN_US 500000
+#define BEGIN_AGAIN_US 1000000
 
 struct program {
     const char *config, *standby_name;
@@ -127,6 +128,13 @@ static void on_tick(struct loop_timer *timer)
     struct program *program = LOOP_OWNER(timer, struct program, tick);
     struct standby *sb = program->standby;
     uint64_t next = standby_tick(sb), now = clock_now_us();
+    if (sb->state == STANDBY_STOPPED && sb->begin_again) {
+        standby_free(sb);
+        program->standby =
+            standby_new(program->settings, program->conf, program->store, &world, program);
+        loop_timer_set(timer, BEGIN_AGAIN_US);
+        return;
+    }
     if (sb->state == STANDBY_STOPPED) {
         program->result = 1;
         loop_stop(program->loop);

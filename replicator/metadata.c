@@ -334,6 +334,35 @@ static void push_changes(struct standby *sb, struct life *life, const char *name
     free(aliases);
 }
 
+/* What was taken away or replaced behind our back is brought back by taking the standby over anew,
+ * which replays from far enough. */
+static void on_alias_look(struct script *script, int http_status, struct span body)
+{
+    struct standby *sb = script->sb;
+    struct life *life = pending_life(sb);
+    struct buffer alias = {0};
+    if (!script_expect(script, http_status, body, true))
+        return;
+    json_t *json = json_loadb(body.data, body.size, 0, NULL);
+    const json_t *index = json_object_get(json, life->name);
+    const char *uuid = json_string_value(
+        json_object_get(json_object_get(json_object_get(index, "settings"), "index"), "uuid"));
+    life_alias(sb, life, &alias);
+    bool well = uuid != NULL && strcmp(uuid, life->standby_uuid) == 0 &&
+                json_object_get(json_object_get(index, "aliases"), buffer_cstr(&alias)) != NULL;
+    if (!well) {
+        standby_stop(sb, STATUS_CLUSTER_ODD, "index %s %s; the standby is taken over again",
+                     life->name,
+                     uuid == NULL ? "has vanished from the standby"
+                                  : "or its alias was replaced on the standby");
+        sb->begin_again = true;
+        script_fail(script, "%s", sb->why);
+    }
+    life->alias_lost = false;
+    buffer_fini(&alias);
+    json_decref(json);
+}
+
 static void change_life(struct standby *sb, struct life *life)
 {
     struct buffer encoded = {0};
@@ -341,6 +370,8 @@ static void change_life(struct standby *sb, struct life *life)
          is_closed = definition_is_closed(life->wanted);
     encoded_name(life, &encoded);
     const char *name = buffer_cstr(&encoded);
+    if (life->alias_lost && !life->alias_away)
+        script_push(&sb->script, on_alias_look, NULL, "GET", "/%s", name);
     if (was_closed && !is_closed)
         script_push(&sb->script, NULL, NULL, "POST", "/%s/_open", name);
     push_changes(sb, life, name);

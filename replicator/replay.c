@@ -218,16 +218,19 @@ static bool life_takes_rows(const struct life *life)
 static bool settle_at_home(struct standby *sb, struct item *item, enum status *status)
 {
     struct life *life = item->life;
+    /* The remembered delete itself is sent again: a standby that was restored does not have it. */
+    int64_t covered = item->version + (item->row.op == ROW_DELETE);
     if (life->state == LIFE_GONE ||
-        deletes_covers(sb, life->incarnation, item->document, item->version)) {
+        deletes_covers(sb, life->incarnation, item->document, covered)) {
         if (item->from_waiting)
             *status = waiting_remove(sb, item);
         return true;
     }
-    if (item->from_waiting ? !life_takes_rows(life)
-                           : !life_takes_rows(life) || waiting_has(life, item)) {
-        if (!item->from_waiting)
-            *status = waiting_add(sb, item);
+    /* What waited is how a block is tried: it goes out although the index is said to be blocked. */
+    if (item->from_waiting)
+        return life->state != LIFE_READY || life->stopped;
+    if (!life_takes_rows(life) || waiting_has(life, item)) {
+        *status = waiting_add(sb, item);
         return true;
     }
     return false;
@@ -385,6 +388,7 @@ static enum status take_done(struct standby *sb, struct item *item,
     enum status status = STATUS_OK;
     sb->rows_done++;
     sb->stale += answer->status == 409;
+    item->life->blocked = false; /* it was tried, and works again */
 #ifndef PLANT_FORGET_DELETES
     if (item->row.op == ROW_DELETE)
         status = deletes_remember(sb, item->life->incarnation, item->document, item->version);
@@ -441,6 +445,7 @@ static bool take_verdict(struct standby *sb, struct item *item, const struct out
         break;
     case VERDICT_ALIAS:
         sb->doc_next_us = 0; /* look at .tandem: another session? */
+        item->life->alias_lost = true;
         if (item->life->state == LIFE_READY)
             life_set_state(sb, item->life, LIFE_HELD, "its alias is gone from the standby");
         break;

@@ -85,6 +85,7 @@ struct life {
     bool blocked;       /* writes are refused by a block, a closed index, or for our rights */
     bool stray;         /* a bulk with its rows went unheard: it may still be executed */
     bool alias_away;    /* its alias was taken off, and is not back yet */
+    bool alias_lost;    /* a row found no alias of ours: is the index the one that we made? */
     size_t outstanding; /* rows in lanes or in flight */
     uint64_t waiting;   /* rows in the side table */
     struct waiting_key *waiting_keys; /* their documents */
@@ -137,6 +138,7 @@ struct standby {
 
     enum standby_state state; /* moved by standby_set_state() only */
     bool paused;
+    bool begin_again; /* STOPPED, but taking the standby over once more mends it */
     char why[512];   /* of STOPPED, or what is wrong now */
     char alarm[512]; /* blocks and rights: retried, but somebody must act */
     bool away;       /* the last call did not reach it */

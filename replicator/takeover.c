@@ -160,7 +160,15 @@ static void on_document_reread(struct script *script, int http_status, struct sp
     json_t *json = json_loadb(body.data, body.size, 0, NULL);
     json_t *source = json_object_get(json, "_source");
     uint64_t session = (uint64_t)json_integer_value(json_object_get(source, "session"));
-    if (http_status == 200 && session == sb->session)
+    uint64_t checkpoint = (uint64_t)json_integer_value(json_object_get(source, "checkpoint"));
+    if (http_status == 200 && session == sb->session &&
+        checkpoint < stored_number(sb, "document_checkpoint")) {
+        sb->begin_again = true;
+        standby_stop(sb, STATUS_CLUSTER_ODD,
+                     "the standby went back in time (its checkpoint is %" PRIu64 ", it was %" PRIu64
+                     "); it is taken over again, and rewound",
+                     checkpoint, stored_number(sb, "document_checkpoint"));
+    } else if (http_status == 200 && session == sb->session)
         take_document_numbers(sb, json);
     else
         standby_stop(sb, STATUS_STANDBY_TAKEN,

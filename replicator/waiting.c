@@ -22,7 +22,7 @@
 
 #define FEED_AT_ONCE 1000
 #define FEED_BYTES (8u << 20)
-#define TRY_DELAY_MAX_US (30 * UINT64_C(1000000))
+#define TRY_DELAY_MAX_US (5 * UINT64_C(1000000))
 #define TRY_DELAY_MIN_US (200 * UINT64_C(1000))
 
 /* A document with waiting rows. */
@@ -158,7 +158,6 @@ void waiting_feed(struct standby *sb, struct life *life)
     struct feed feed = {.sb = sb, .life = life};
     if (life->waiting == 0 || life->outstanding != 0 || !takes_rows(sb, life))
         return;
-    life->blocked = false; /* trying is how it is found out */
     feed.block = bytes_zalloc(sizeof *feed.block);
     feed.block->references = 1;
     if (store_scan(sb->store, STORE_WAITING,

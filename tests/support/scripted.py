@@ -6,6 +6,7 @@ a file share them, each with indices of its own; faults are cleared behind each 
 SPDX-License-Identifier: Apache-2.0
 """
 
+import itertools
 import os
 import re
 import shutil
@@ -14,6 +15,8 @@ from fake import FakeEs
 from processes import wait_until
 from shared import equal_indices
 from tandem import Tandem, request
+
+_numbers = itertools.count()
 
 # Short, so that what hangs is given up while we look.
 SETTINGS = {
@@ -59,6 +62,8 @@ class Scripted(Tandem):
         for daemon in self.daemons:
             if not daemon.running():
                 daemon.start()
+        if self.replicator.standby_status()["parked"] != 0:
+            self.ctl("parked", "retry", "--all")
 
     def equal(self, *names):
         """Waits until nothing is open or behind and these indices are equal."""
@@ -69,7 +74,7 @@ class Scripted(Tandem):
         body = {"settings": dict({"number_of_shards": 1, "number_of_replicas": 0}, **settings)}
         answer = self.request("PUT", "/" + name, body)
         assert answer.status == 200, answer
-        self.wait_caught_up()
+        self.wait_caught_up(SOON_S)
         wait_until(lambda: request(self.b.url, "HEAD", "/" + name).status == 200, SOON_S,
                    "the standby has the index " + name)
         return name
@@ -92,8 +97,9 @@ class Scripted(Tandem):
 
 def scripted_tandem(request, run_folder, settings=None, equal=True):
     """For a fixture of the scope of a module or of one test: a generator."""
+    # Not long: the path of a socket in it has at most 96 bytes.
     name = re.sub(r"[^A-Za-z0-9_.-]", "_", request.node.name)
-    folder = os.path.join(run_folder, "scripted-" + name)
+    folder = os.path.join(run_folder, "%s-%d" % (name[:30], next(_numbers)))
     shutil.rmtree(folder, ignore_errors=True)
     os.makedirs(folder)
     running = Scripted(folder, settings)

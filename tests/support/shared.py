@@ -89,7 +89,8 @@ def equal_indices(tandem, *names):
 
 
 # What may differ between two requests that are alike.
-ALIKE = ((re.compile(rb'"took" ?: ?\d+'), b'"took":0'), (re.compile(rb'"ingest_took" ?: ?\d+'), b'"ingest_took":0'),
+ALIKE = ((re.compile(rb'"took" ?: ?\d+'), b'"took":0'),
+         (re.compile(rb'"ingest_took" ?: ?\d+'), b'"ingest_took":0'),
          (re.compile(rb"(?<=[\"'])[A-Za-z0-9_-]{20}(?=[\"'])"), b"AUTO-ID"),
          (re.compile(rb'"index_uuid":"[^"]*"'), b'"index_uuid":"UUID"'),
          (re.compile(rb'"root_cause":\[.*?\}\],'), b""))

@@ -12,8 +12,6 @@ import re
 
 import pytest
 
-import compare
-from processes import wait_until
 from shared import Twins, equal_indices, lines, must, shared_tandem
 from tandem import request
 

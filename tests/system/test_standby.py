@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from processes import last_lines, wait_until
+from processes import wait_until
 from shared import equal_indices, must, shared_tandem
 from standbys import ONE_SHARD, index_status, on_standby, set_coerce, wait_state, write
 

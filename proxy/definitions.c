@@ -165,13 +165,55 @@ static bool load_one(void *arg, struct span key, struct span value)
     return true;
 }
 
+/* The record of an end has no name; rows that nobody confirmed are looked for under it after a
+ * restart. */
+static void ended_key(uint32_t incarnation, struct buffer *key)
+{
+    buffer_appendf(key, "ended/%" PRIu32, incarnation);
+}
+
+static void load_ended_names(struct definitions *defs)
+{
+    struct buffer key = {0}, name = {0};
+    for (struct life *life = defs->lives; life != NULL; life = life->hh.next) {
+        buffer_clear(&key);
+        buffer_clear(&name);
+        ended_key(life->incarnation, &key);
+        if (!life->gone ||
+            journal_get(defs->core->journal, JOURNAL_STATE, buffer_span(&key), &name) != STATUS_OK)
+            continue;
+        free(life->name);
+        life->name = span_dup(buffer_span(&name));
+    }
+    buffer_fini(&key);
+    buffer_fini(&name);
+}
+
+static enum status write_ended_name(struct definitions *defs, const struct change *change,
+                                    struct journal_txn *txn)
+{
+    struct life *life;
+    struct buffer key = {0};
+    HASH_FIND_STR(defs->lives, change->name, life);
+    if (life == NULL || change->body != NULL || change->incarnation == 0)
+        return STATUS_OK;
+    ended_key(life->incarnation, &key);
+    enum status status = journal_put(txn, JOURNAL_STATE, buffer_span(&key), span_cstr(life->name));
+    buffer_fini(&key);
+    return status;
+}
+
 enum status definitions_load(struct definitions *defs)
 {
     struct buffer value = {0};
     if (journal_get(defs->core->journal, JOURNAL_STATE, SPAN("cluster_uuid"), &value) == STATUS_OK)
         defs->cluster_uuid = span_dup(buffer_span(&value));
     buffer_fini(&value);
-    return journal_scan(defs->core->journal, JOURNAL_DEFINITIONS, SPAN_NONE, load_one, defs);
+    enum status status =
+        journal_scan(defs->core->journal, JOURNAL_DEFINITIONS, SPAN_NONE, load_one, defs);
+    if (status == STATUS_OK)
+        load_ended_names(defs);
+    return status;
 }
 
 /* ---- the state call ---- */
@@ -763,8 +805,11 @@ enum status definitions_write(struct definitions *defs, struct commit *commit,
 {
     enum status status = STATUS_OK;
     uint64_t high_term = sequencer_high_term(defs->core->sequencer);
-    for (const struct change *c = defs->changes; status == STATUS_OK && c != NULL; c = c->next)
+    for (const struct change *c = defs->changes; status == STATUS_OK && c != NULL; c = c->next) {
         status = write_change(c, (uint64_t)defs->version, high_term, commit, txn);
+        if (status == STATUS_OK)
+            status = write_ended_name(defs, c, txn);
+    }
     if (status == STATUS_OK && defs->cluster_uuid != NULL)
         status =
             journal_put(txn, JOURNAL_STATE, SPAN("cluster_uuid"), span_cstr(defs->cluster_uuid));

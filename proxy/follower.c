@@ -54,6 +54,7 @@ struct follower {
     struct es_call call;
     bool adopting;         /* the version may go backwards once */
     bool first;            /* no read was completed since the start */
+    bool warned;           /* since then, of reads that fail */
     bool births_pending;   /* somebody's birth could not be told yet */
     uint64_t next_us;      /* of the next read */
     uint64_t begun_us;     /* of the present read */
@@ -172,9 +173,9 @@ static void fail_read(struct follower *f, const char *what, const char *why)
     bool was = f->healthy;
     f->healthy = false;
     snprintf(f->why, sizeof f->why, "%s: %s", what, why);
-    if (was || f->first)
+    if (was || !f->warned)
         log_warn("primary", "its cluster state cannot be read, retrying: %s", f->why);
-    f->first = false;
+    f->warned = true;
     memset(f->defs.section_hash, 0,
            sizeof f->defs.section_hash); /* read again what was not taken in */
     end_read(f, false);
@@ -197,8 +198,12 @@ static void complete_read(struct follower *f)
 
 /* ---- rows under a life that has ended ---- */
 
+/* At the first read any ended life may have rows that nobody confirmed before the proxy ended. */
 static bool is_dead(const struct follower *f, uint32_t incarnation)
 {
+    for (const struct life *l = f->defs.lives; f->first && l != NULL; l = l->hh.next)
+        if (l->incarnation == incarnation)
+            return l->gone;
     for (size_t i = 0; i < f->defs.dead_count; i++)
         if (f->defs.dead[i].incarnation == incarnation)
             return true;
@@ -243,7 +248,7 @@ static void recheck_rows(struct follower *f)
     struct buffer bytes = {0};
     size_t count;
     uint64_t seq = sequencer_confirmed(f->core->sequencer) + 1;
-    if (f->defs.dead_count == 0)
+    if (f->defs.dead_count == 0 && !f->first)
         return;
     while (seq <= f->seq_at_begin &&
            journal_read(f->core->journal, seq, RECHECK_RECORDS, 1 << 20, &bytes, &count) ==

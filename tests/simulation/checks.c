@@ -117,7 +117,9 @@ static void about(struct sim *sim, const char *id)
         sim->checks->about = bytes_strdup(id);
 }
 
-/* The standby has only what the primary had, under the primary's numbers. */
+/* The standby has only what the primary had, under the primary's numbers. For a moment it may have
+ * it in the former life of an index, which had other shards: that is acknowledged at once, and
+ * looked up again. */
 static void check_origin(struct sim *sim, const struct model_applied *what)
 {
     uint64_t term = (uint64_t)what->version >> 40, token = token_of(what->source);
@@ -125,8 +127,7 @@ static void check_origin(struct sim *sim, const struct model_applied *what)
     if (what->deleted)
         return; /* negative rows have numbers of their own */
     for (struct document *d = sim->checks->documents[PRIMARY]; d != NULL; d = d->hh.next) {
-        if (d->shard != what->shard || strcmp(d->name, what->index) != 0 ||
-            !span_equal(span_of(d->id, d->id_size), what->id))
+        if (strcmp(d->name, what->index) != 0 || !span_equal(span_of(d->id, d->id_size), what->id))
             continue;
         for (size_t i = 0; i < d->count; i++)
             if (d->applied[i].term == term && d->applied[i].seq_no == seq_no &&

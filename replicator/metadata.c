@@ -139,7 +139,7 @@ static bool store_life(struct standby *sb, struct life *life)
     return status == STATUS_OK;
 }
 
-static void record_is_applied(struct standby *sb)
+void metadata_record_is_applied(struct standby *sb)
 {
     sb->applying = false;
     if (sb->pending != NULL) {
@@ -186,7 +186,7 @@ static void life_on_end(struct script *script)
         parked_retry_life(sb, life);
     }
     if (store_life(sb, life))
-        record_is_applied(sb);
+        metadata_record_is_applied(sb);
 }
 
 /* ---- changing an index ---- */
@@ -568,7 +568,7 @@ static void end_life(struct standby *sb, struct life *life)
         hold(sb, life, why);
         life->stamp = sb->pending->metadata.state_version;
         if (store_life(sb, life))
-            record_is_applied(sb);
+            metadata_record_is_applied(sb);
         return;
     }
     encoded_name(life, &name);
@@ -577,141 +577,11 @@ static void end_life(struct standby *sb, struct life *life)
     script_run(&sb->script);
 }
 
-/* ---- objects that are no indices ---- */
-
-struct object_kind {
-    const char *type, *path;
-};
-static const struct object_kind kinds[] = {
-    {"template", "_template"},
-    {"index_template", "_index_template"},
-    {"component_template", "_component_template"},
-    {"pipeline", "_ingest/pipeline"},
-    {"script", "_scripts"},
-};
-
-static const char *kind_path(struct span type)
-{
-    for (size_t i = 0; i < COUNT_OF(kinds); i++)
-        if (span_equal(type, span_cstr(kinds[i].type)))
-            return kinds[i].path;
-    return NULL;
-}
-
-/* Templates merge into what is created; without a template that shadows them they must wait until
- * release. From 8 on Elasticsearch takes no legacy template beside the shadow: there they wait too.
- */
-static bool waits_for_release(const struct standby *sb, struct span type)
-{
-    bool shadowed = sb->opensearch || sb->major > 7 || (sb->major == 7 && sb->minor >= 8);
-    bool legacy_refused = !sb->opensearch && sb->major >= 8;
-    return (!shadowed || legacy_refused) && span_equal(type, SPAN("template"));
-}
-
-static void object_key(const struct metadata *md, struct buffer *key)
-{
-    buffer_append_span(key, md->type);
-    buffer_append_char(key, '/');
-    buffer_append_span(key, md->name);
-}
-
-/* Stores the record of an object; the first byte says whether the standby has it: 'a' applied, 'w'
- * waiting. */
-static enum status store_object(struct standby *sb, const struct metadata *md, struct span record,
-                                char mark)
-{
-    struct buffer key = {0}, value = {0};
-    object_key(md, &key);
-    buffer_append_char(&value, mark);
-    buffer_append_span(&value, record);
-    enum status status = store_begin(sb->store);
-    if (status == STATUS_OK)
-        status = store_put(sb->store, STORE_OBJECTS, buffer_span(&key), buffer_span(&value));
-    if (status == STATUS_OK)
-        status = store_commit(sb->store);
-    else
-        store_abort(sb->store);
-    buffer_fini(&key);
-    buffer_fini(&value);
-    if (status != STATUS_OK)
-        standby_stop(sb, status, "the replicator's own tables: %s", status_text(status));
-    return status;
-}
-
-static void on_object(struct script *script, int http_status, struct span body)
-{
-    struct standby *sb = script->sb;
-    (void)script_expect(script, http_status, body, sb->pending->metadata.gone);
-}
-
-static void object_on_end(struct standby *sb)
-{
-    const struct metadata *md = &sb->pending->metadata;
-    if (sb->script.failed) {
-        sb->script.failed = false;
-        log_warn(sb->name, "%.*s %.*s is refused, tried again later: %s", (int)md->type.size,
-                 md->type.data, (int)md->name.size, md->name.data, sb->script.why);
-        sb->objects_refused = true;
-        sb->objects_next_us = sb->world->now_us(sb) + TRY_AGAIN_US;
-        if (store_object(sb, md, buffer_span(&sb->pending_bytes), 'w') == STATUS_OK)
-            record_is_applied(sb);
-        return;
-    }
-    if (store_object(sb, md, buffer_span(&sb->pending_bytes), 'a') == STATUS_OK) {
-        sb->objects_next_us = 0; /* what was refused may have waited for this one */
-        record_is_applied(sb);
-    }
-}
-
 /* True when the pending record was applied before. The standby may have been set back to a moment
  * before that, and its document in .tandem with it. */
-static bool is_reread(const struct standby *sb)
+bool metadata_is_reread(const struct standby *sb)
 {
     return sb->pending_seq != 0 && sb->pending_seq <= sb->reread_to;
-}
-
-static bool object_is_old(struct standby *sb, const struct metadata *md)
-{
-    struct buffer key = {0}, value = {0};
-    struct record stored;
-    size_t used;
-    bool old = false;
-    object_key(md, &key);
-    if (store_get(sb->store, STORE_OBJECTS, buffer_span(&key), &value) == STATUS_OK &&
-        value.size > 1 &&
-        record_decode(span_of(value.data + 1, value.size - 1), &stored, &used) == STATUS_OK)
-        old = value.data[0] == 'a' && !is_reread(sb)
-                  ? stored.metadata.state_version >= md->state_version
-                  : stored.metadata.state_version > md->state_version;
-    buffer_fini(&key);
-    buffer_fini(&value);
-    return old;
-}
-
-static void apply_object(struct standby *sb)
-{
-    const struct metadata *md = &sb->pending->metadata;
-    const char *path = kind_path(md->type);
-    struct buffer name = {0}, body = {0};
-    if (path == NULL || object_is_old(sb, md)) {
-        record_is_applied(sb);
-        return;
-    }
-    if (waits_for_release(sb, md->type)) {
-        if (store_object(sb, md, buffer_span(&sb->pending_bytes), 'r') == STATUS_OK)
-            record_is_applied(sb);
-        return;
-    }
-    http_percent_encode(md->name, &name);
-    bool script = span_equal(md->type, SPAN("script"));
-    buffer_append_cstr(&body, script ? "{\"script\":" : "");
-    buffer_append_span(&body, md->body);
-    buffer_append_cstr(&body, script ? "}" : "");
-    script_push(&sb->script, on_object, md->gone ? NULL : buffer_cstr(&body),
-                md->gone ? "DELETE" : "PUT", "/%s/%s", path, buffer_cstr(&name));
-    buffer_fini(&name);
-    buffer_fini(&body);
-    script_run(&sb->script);
 }
 
 /* ---- one record ---- */
@@ -724,7 +594,7 @@ void metadata_on_script_end(struct script *script)
     if (span_equal(sb->pending->metadata.type, SPAN("index")))
         life_on_end(script);
     else
-        object_on_end(sb);
+        objects_on_end(sb);
 }
 
 static struct life *define_life(struct standby *sb, const struct metadata *md)
@@ -761,7 +631,7 @@ static void apply_life(struct standby *sb)
     struct life *life = life_find(sb, md->incarnation);
     if (life != NULL && (life->state == LIFE_GONE ||
                          (!md->gone && life->wanted != NULL && md->state_version < life->stamp))) {
-        record_is_applied(sb);
+        metadata_record_is_applied(sb);
         return;
     }
     if (life != NULL && must_wait_for_rows(life, md))
@@ -769,11 +639,11 @@ static void apply_life(struct standby *sb)
     if (md->gone && (life == NULL || life->name == NULL)) {
         life = life_get(sb, md->incarnation);
         life_set_state(sb, life, LIFE_GONE, NULL);
-        record_is_applied(sb);
+        metadata_record_is_applied(sb);
         return;
     }
     life = define_life(sb, md);
-    if (is_reread(sb))
+    if (metadata_is_reread(sb))
         set_text(&life->applied, NULL); /* compare with what is there */
     if (md->gone)
         end_life(sb, life);
@@ -790,7 +660,7 @@ static void apply_pending(struct standby *sb)
     if (span_equal(sb->pending->metadata.type, SPAN("index")))
         apply_life(sb);
     else
-        apply_object(sb);
+        objects_apply(sb);
 }
 
 /* Takes a copy of RECORD as the one being applied. */
@@ -836,69 +706,6 @@ static void reapply_life(struct standby *sb, struct life *life)
     buffer_fini(&bytes);
 }
 
-static bool pick_refused(void *arg, struct span key, struct span value)
-{
-    struct buffer *record = arg;
-    (void)key;
-    if (value.size < 2 || value.data[0] != 'w')
-        return true;
-    buffer_append_span(record, span_of(value.data + 1, value.size - 1));
-    return false;
-}
-
-static bool pick_applied(void *arg, struct span key, struct span value)
-{
-    struct buffer *entries = arg;
-    if (value.size < 2 || value.data[0] != 'a')
-        return true;
-    buffer_append_u32(entries, (uint32_t)key.size);
-    buffer_append_span(entries, key);
-    buffer_append_u32(entries, (uint32_t)value.size);
-    buffer_append_span(entries, value);
-    return true;
-}
-
-enum status metadata_forget_applied(struct standby *sb)
-{
-    struct buffer entries = {0}, value = {0};
-    for (struct life *life = sb->lives; life != NULL; life = life->hh.next) {
-        life->stamp = 0;
-        if (life->standby_uuid == NULL || life->state == LIFE_GONE)
-            continue;
-        set_text(&life->applied, NULL);
-        life_set_state(sb, life, LIFE_HELD, "the standby went back in time");
-    }
-    enum status status = store_scan(sb->store, STORE_OBJECTS, SPAN_NONE, pick_applied, &entries);
-    if (status == STATUS_OK)
-        status = store_begin(sb->store);
-    struct reader reader = reader_of(buffer_span(&entries));
-    while (status == STATUS_OK && reader.at < reader.end) {
-        struct span key = reader_take(&reader, reader_u32(&reader));
-        struct span old = reader_take(&reader, reader_u32(&reader));
-        buffer_clear(&value);
-        buffer_append_char(&value, 'w');
-        buffer_append_span(&value, span_of(old.data + 1, old.size - 1));
-        status = store_put(sb->store, STORE_OBJECTS, key, buffer_span(&value));
-    }
-    if (status == STATUS_OK)
-        status = store_commit(sb->store);
-    buffer_fini(&entries);
-    buffer_fini(&value);
-    return status;
-}
-
-static void reapply_object(struct standby *sb)
-{
-    struct buffer record = {0};
-    if (store_scan(sb->store, STORE_OBJECTS, SPAN_NONE, pick_refused, &record) != STATUS_OK)
-        standby_stop(sb, STATUS_JOURNAL_IO, "the table of objects cannot be read");
-    sb->objects_refused = record.size != 0;
-    if (record.size != 0) {
-        metadata_apply_bytes(sb, buffer_span(&record));
-    }
-    buffer_fini(&record);
-}
-
 void metadata_tick(struct standby *sb, uint64_t now_us)
 {
     script_tick(&sb->script, now_us);
@@ -908,7 +715,7 @@ void metadata_tick(struct standby *sb, uint64_t now_us)
     }
     if (sb->objects_refused && now_us >= sb->objects_next_us) {
         sb->objects_next_us = now_us + TRY_AGAIN_US;
-        reapply_object(sb);
+        objects_reapply(sb);
         return;
     }
     if (now_us < sb->held_next_us)

@@ -296,6 +296,19 @@ void life_document(const struct life *life, struct buffer *out);
 /* Takes a stored life in. */
 bool life_load(struct standby *sb, struct span json);
 
+/* The record being applied is through: reading goes on. */
+void metadata_record_is_applied(struct standby *sb);
+/* True when the pending record was applied before, and is read again. */
+bool metadata_is_reread(const struct standby *sb);
+
+/* ---- objects.c ---- */
+/* Begins to apply the pending record, of an object that is no index. */
+void objects_apply(struct standby *sb);
+/* Its call has ended. */
+void objects_on_end(struct standby *sb);
+/* Tries the next one that was refused again. */
+void objects_reapply(struct standby *sb);
+
 /* ---- settings_copy.c ---- */
 /* The body of the create call for a definition: settings without what is the site's own, mappings,
  * aliases, and a first alias that says whose it is. Caller frees. NULL: the definition is no JSON.

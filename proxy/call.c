@@ -27,6 +27,8 @@
 #include "proxy/upstream.h"
 #include "proxy/worker.h"
 
+/* Bytes a second, on average, of an answer that is collected. */
+#define COLLECT_RATE_MIN 1024
 #define INFORMATIONAL_MAX 16 /* 1xx answers in front of the final one; more is a flood */
 
 static const struct http_limits answer_limits = {
@@ -55,6 +57,19 @@ static uint64_t answer_deadline(const struct call *call)
 {
     return worker_now(call->upstream->worker) +
            worker_settings(call->upstream->worker)->primary_answer_timeout;
+}
+
+/* Of the answer's body. One that is collected has an open intent behind it, and marks wait for
+ * that: a primary that gives a byte now and then must not hold it open for ever. */
+static uint64_t body_deadline(const struct call *call)
+{
+    uint64_t next = answer_deadline(call);
+    if (!call->collected)
+        return next;
+    uint64_t last = call->answered_us +
+                    worker_settings(call->upstream->worker)->primary_answer_timeout +
+                    call->answer_bytes * 1000000 / COLLECT_RATE_MIN;
+    return next < last ? next : last;
 }
 
 /* Leaves the lists and gives up the connection. */
@@ -185,14 +200,15 @@ size_t call_send(struct call *call, struct span data, bool last)
         call->head_size = call->head_sent = 0;
     }
     if (sent < head_left + data.size) {
+        if (sent > 0)
+            call->send_broken = FAILPOINT("P5b");
         call->conn->blocked = true;
         upstream_write_more(call->conn, true);
         if (sent > 0 || call->deadline == 0)
             call->deadline = answer_deadline(call);
     } else if (last) {
         call_set_state(call, CALL_SENT);
-        (void)FAILPOINT("P6");
-        call->deadline = answer_deadline(call);
+        call->deadline = FAILPOINT("P6") ? 1 : answer_deadline(call); /* no answer comes */
     } else {
         call->deadline = 0; /* it is not the primary that we wait for */
     }
@@ -266,6 +282,7 @@ static bool call_read_head(struct call *call)
         iobuf_consume(in, head->size);
     }
     call->answered = true;
+    call->answered_us = worker_now(call->upstream->worker);
     call->closing = !head->keep_alive;
     if (head->framing == HTTP_LENGTH && head->content_length < IOBUF_SMALL / 2)
         call->conn->large = false;
@@ -385,8 +402,9 @@ void call_on_readable(struct call *call)
         }
         conn->large |= (size_t)got == room;
         conn->in.end += (size_t)got;
+        call->answer_bytes += (size_t)got;
         if (call->answered)
-            call->deadline = answer_deadline(call);
+            call->deadline = body_deadline(call);
         call_read(call);
     } while (call->state != CALL_ENDED && call->held_raw == 0 &&
              transport_pending(&call->conn->transport));

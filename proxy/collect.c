@@ -175,7 +175,8 @@ static void collect_on_reply(void *ctx, struct exchange *ex)
     body_uncount(client);
     client_reply(client, &reply);
     reply_fini(&reply);
-    (void)FAILPOINT("P10");
+    if (FAILPOINT("P10") && client->state != CLIENT_CLOSED)
+        client_destroy(client, true);
 }
 
 static const struct exchange_ports worker_ports = {

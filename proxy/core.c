@@ -221,6 +221,7 @@ enum status core_init(struct core *core, char *why, size_t why_size)
     CHECK(getrandom(core->id_unique, sizeof core->id_unique, 0) == (ssize_t)sizeof core->id_unique);
     CHECK(getrandom(&start, sizeof start, 0) == (ssize_t)sizeof start);
     atomic_init(&core->id_sequence, start);
+    atomic_init(&core->next_watch, core->wall_us(core));
     es_call_init(&core->engine_call);
     core->names = names_new(core);
     status = sequencer_new(core, &core->sequencer);

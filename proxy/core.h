@@ -78,7 +78,9 @@ struct core {
 
     /* Counters shown in status and metrics. */
     _Atomic uint64_t writes_applied, writes_not_applied, writes_unknown, rows, intents, captures,
-        conditional_conflicts, external_version_writes, held, probes, late_rows;
+        conditional_conflicts, external_version_writes, held, probes, late_rows, copies_failed;
+    _Atomic uint64_t copy_failed_us; /* now_us of the last of copies_failed; 0: none */
+    _Atomic uint64_t next_watch;     /* number of the next watch; above all that the journal has */
 };
 
 /* Prepares CORE around an open journal: loads what is known, and makes the machines. settings,

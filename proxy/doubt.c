@@ -24,7 +24,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "proxy/doubt.h"
+#include "proxy/doubt_impl.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -34,84 +34,13 @@
 #include "base/log.h"
 #include "conf/settings.h"
 #include "es/shard.h"
-#include "proxy/follower.h"
-#include "proxy/shard_facts.h"
-#include "proxy/write.h"
 
 #define BATCH_ITEMS 500
 #define RETRY_US UINT64_C(1000000)
 #define GLOBAL_CHECKPOINT_WAIT_US UINT64_C(50000)
 #define GLOBAL_CHECKPOINT_TRIES 100
-#define ANSWER_MAX (512u << 20)
 
-enum step {
-    STEP_IDLE,
-    STEP_STATE,
-    STEP_NAMES,
-    STEP_TERMS,
-    STEP_STATS,
-    STEP_READ,
-    STEP_TERMS_AGAIN,
-    STEP_COMMIT
-};
-
-/* An intent without an outcome. */
-struct doubt_case {
-    uint64_t number;
-    struct buffer bytes; /* what intent's spans point into */
-    struct intent intent;
-    uint64_t due_us;
-    bool from_start; /* it was open when the proxy started */
-    bool looked_at;
-    bool unprobable; /* in the present batch, or when it was last tried */
-    struct doubt_case *next;
-};
-
-/* One id at one life, within the present batch. */
-struct probe {
-    const struct intent_item *item;
-    struct doubt_case *from_case; /* one of the two */
-    struct watch *from_watch;
-    const struct catalog_index *target; /* NULL: the name has no life */
-    uint32_t shard;
-    bool read_source;
-    bool answered; /* what follows is known */
-    bool found;
-    uint64_t term;
-    int64_t seq_no, version;
-    struct span source, routing; /* into the answer */
-    bool row;                    /* it is news */
-};
-
-struct doubt {
-    struct core *core;
-    enum step step; /* moved by doubt_set_step() only */
-    struct doubt_case *cases;
-    struct watch *watches;
-    size_t case_count, watch_count, from_start;
-    uint64_t next_watch;
-    uint64_t next_us;
-
-    /* the present batch */
-    struct probe *probes;
-    size_t probe_count;
-    struct doubt_case *batch_cases; /* taken out of `cases` */
-    struct watch *batch_watches;    /* taken out of `watches` */
-    struct watch *new_watches;      /* for the items of the cases */
-    const struct catalog *catalog;
-    struct state_wait wait;
-    struct es_call call;
-    struct shard_facts facts;
-    struct arena arena;
-    unsigned stats_tries;
-    uint64_t stats_at_us; /* when to ask again; 0: not waiting */
-    struct commit commit;
-};
-
-static void ask_terms(struct doubt *d, enum step step);
-static void on_answer(struct es_call *call);
-
-static void doubt_set_step(struct doubt *d, enum step next)
+void doubt_set_step(struct doubt *d, enum step next)
 {
     CHECK(next == STEP_IDLE || next >= d->step ||
           (next == STEP_TERMS && d->step == STEP_TERMS_AGAIN));
@@ -129,6 +58,8 @@ static bool load_watch(void *arg, struct span key, struct span value)
     watch->next = d->watches;
     d->watches = watch;
     d->watch_count++;
+    if (watch->number >= atomic_load(&d->core->next_watch))
+        atomic_store(&d->core->next_watch, watch->number + 1);
     return true;
 }
 
@@ -225,16 +156,44 @@ static bool watch_knows(const struct watch *w, const struct catalog_index *targe
     return w->known && target != NULL && w->life == target->incarnation;
 }
 
-static void add_probe(struct doubt *d, const struct intent_item *item, struct doubt_case *c,
-                      struct watch *w, const struct catalog_index *target)
+static struct probe *new_probe(struct doubt *d, const struct intent_item *item,
+                               struct doubt_case *c, struct watch *w,
+                               const struct catalog_index *target)
 {
     d->probes = bytes_realloc(d->probes, (d->probe_count + 1) * sizeof *d->probes);
     struct probe *p = &d->probes[d->probe_count++];
-    *p = (struct probe){.item = item, .from_case = c, .from_watch = w, .target = target};
+    *p = (struct probe){.item = item,
+                        .from_case = c,
+                        .from_watch = w,
+                        .target = target,
+                        .routed = item->routed,
+                        .asked_routing = item->routed ? item->routing : SPAN_NONE};
     p->read_source = w == NULL || !watch_knows(w, target);
     if (target != NULL)
-        p->shard = shard_of(item->id, item->routed ? item->routing : SPAN_NONE, target->shards,
-                            target->routing_shards, target->partition);
+        p->shard = shard_of(item->id, p->asked_routing, target->shards, target->routing_shards,
+                            target->partition);
+    return p;
+}
+
+/* Where a pipeline may have chosen the routing, a write in doubt can have gone to any shard: each
+ * is asked, the one of its own routing by that. */
+static void add_probe(struct doubt *d, const struct intent_item *item, struct doubt_case *c,
+                      struct watch *w, const struct catalog_index *target)
+{
+    uint32_t own = new_probe(d, item, c, w, target)->shard;
+    if (c == NULL || target == NULL || !d->catalog->pipelines_route)
+        return;
+    for (uint32_t shard = 0; shard < target->shards; shard++) {
+        char text[12];
+        if (shard == own)
+            continue;
+        struct probe *p = new_probe(d, item, c, w, target);
+        p->shard = shard;
+        p->routed = true;
+        p->asked_routing =
+            arena_copy(&d->arena, shard_routing(item->id, target->shards, target->routing_shards,
+                                                target->partition, shard, text));
+    }
 }
 
 /* The lives ITEM could mean: what its name means now, and what it meant when it was admitted if
@@ -329,127 +288,7 @@ static void fail_batch(struct doubt *d, const char *why)
     end_batch(d);
 }
 
-/* ---- asking ---- */
-
-static void ask(struct doubt *d, enum step step, const char *method, const char *target)
-{
-    doubt_set_step(d, step);
-    es_call_set(&d->call, method, "%s", target);
-    d->call.timeout_us = d->core->settings->follower_request_timeout;
-    d->call.answer_max = ANSWER_MAX;
-    d->call.on_done = on_answer;
-    d->call.arg = d;
-}
-
-static void send_call(struct doubt *d)
-{
-    atomic_fetch_add(&d->core->probes, 1);
-    d->core->call(d->core, &d->call);
-}
-
-/* The distinct concrete names of the batch, comma-separated; false when there is none. */
-static bool append_targets(struct doubt *d, struct buffer *out)
-{
-    const struct catalog_index *last = NULL;
-    size_t begin = out->size;
-    for (size_t i = 0; i < d->probe_count; i++) {
-        const struct catalog_index *index = d->probes[i].target;
-        bool listed = index == NULL || index == last;
-        for (size_t j = 0; j < i && !listed; j++)
-            listed = d->probes[j].target == index;
-        last = index;
-        if (listed)
-            continue;
-        if (out->size != begin)
-            buffer_append_char(out, ',');
-        http_percent_encode(span_cstr(index->name), out);
-    }
-    return out->size != begin;
-}
-
-static void finish_batch(struct doubt *d);
-
-static void ask_terms(struct doubt *d, enum step step)
-{
-    struct buffer target = {0};
-    buffer_append_cstr(&target, "/_cluster/state/metadata/");
-    bool any = append_targets(d, &target);
-    buffer_append_cstr(&target,
-                       "?ignore_unavailable=true&filter_path=metadata.indices.*.primary_terms");
-    if (any) {
-        ask(d, step, "GET", buffer_cstr(&target));
-        send_call(d);
-    } else {
-        finish_batch(d); /* no name has a life: there is nothing to read */
-    }
-    buffer_fini(&target);
-}
-
-static void ask_stats(struct doubt *d)
-{
-    struct buffer target = {0};
-    buffer_append_char(&target, '/');
-    append_targets(d, &target);
-    buffer_append_cstr(&target, "/_stats/docs?level=shards&filter_path=indices.*.shards.*.seq_no,"
-                                "indices.*.shards.*.routing");
-    ask(d, STEP_STATS, "GET", buffer_cstr(&target));
-    send_call(d);
-    buffer_fini(&target);
-}
-
-static bool probe_is_readable(struct doubt *d, const struct probe *p)
-{
-    return p->target != NULL && shard_facts_ready(&d->facts, p->target->name, p->shard);
-}
-
-static void ask_read(struct doubt *d)
-{
-    struct buffer *body = &d->call.body;
-    bool first = true;
-    ask(d, STEP_READ, "POST", "/_mget?realtime=true");
-    buffer_append_cstr(body, "{\"docs\":[");
-    for (size_t i = 0; i < d->probe_count; i++) {
-        const struct probe *p = &d->probes[i];
-        if (!probe_is_readable(d, p))
-            continue;
-        buffer_append_cstr(body, first ? "{\"_index\":" : ",{\"_index\":");
-        first = false;
-        buffer_append_json_string(body, span_cstr(p->target->name));
-        buffer_append_cstr(body, ",\"_id\":");
-        buffer_append_json_string(body, p->item->id);
-        if (p->item->routed) {
-            buffer_append_cstr(body, ",\"routing\":");
-            buffer_append_json_string(body, p->item->routing);
-        }
-        buffer_append_cstr(body, p->read_source ? "}" : ",\"_source\":false}");
-    }
-    buffer_append_cstr(body, "]}");
-    if (first)
-        finish_batch(d); /* no shard can be read now */
-    else
-        send_call(d);
-}
-
 /* ---- answers ---- */
-
-/* A name that is neither an index nor an alias may be date mathematics: ask what it means. */
-static bool ask_next_name(struct doubt *d)
-{
-    for (size_t i = 0; i < d->probe_count; i++) {
-        struct probe *p = &d->probes[i];
-        if (p->target != NULL || p->answered || p->item->name.data[0] != '<')
-            continue;
-        struct buffer target = {0};
-        buffer_append_char(&target, '/');
-        http_percent_encode(p->item->name, &target);
-        buffer_append_cstr(&target, "/_settings?filter_path=*.settings.index.uuid");
-        ask(d, STEP_NAMES, "GET", buffer_cstr(&target));
-        buffer_fini(&target);
-        send_call(d);
-        return true;
-    }
-    return false;
-}
 
 static void take_name(struct doubt *d, struct span body, bool missing)
 {
@@ -475,13 +314,13 @@ static void names_known(struct doubt *d)
     for (size_t i = 0; i < d->probe_count; i++)
         d->probes[i].answered = false;
     d->stats_tries = 0;
-    ask_terms(d, STEP_TERMS);
+    doubt_ask_terms(d, STEP_TERMS);
 }
 
 static void take_stats(struct doubt *d, struct span body)
 {
     if (shard_facts_take_stats(&d->facts, body) || ++d->stats_tries >= GLOBAL_CHECKPOINT_TRIES) {
-        ask_read(d); /* shards that are not ready are not read */
+        doubt_ask_read(d); /* shards that are not ready are not read */
         return;
     }
     d->stats_at_us = d->core->now_us(d->core) + GLOBAL_CHECKPOINT_WAIT_US;
@@ -528,7 +367,7 @@ static bool take_read(struct doubt *d, struct span body)
         return false;
     for (size_t i = 0; i < d->probe_count; i++) {
         struct probe *p = &d->probes[i];
-        if (!probe_is_readable(d, p))
+        if (!doubt_probe_is_readable(d, p))
             continue;
         if (mget_next(&walk, &doc) != STATUS_OK)
             return false;
@@ -556,7 +395,7 @@ static bool needs_source_first(const struct probe *p)
  * same shard, may have given it one that the request in doubt had not. */
 static enum status write_probe_row(struct doubt *d, struct journal_txn *txn, const struct probe *p)
 {
-    struct span routing = p->found ? p->routing : p->item->routing;
+    struct span routing = p->found ? p->routing : p->asked_routing;
 #ifdef PLANT_NO_NEGATIVE_ROW
     if (!p->found)
         return STATUS_OK;
@@ -569,7 +408,7 @@ static enum status write_probe_row(struct doubt *d, struct journal_txn *txn, con
                                     .term = p->term,
                                     .seq_no = p->seq_no,
                                     .version = p->found ? p->version : 0,
-                                    .routed = p->found ? routing.size != 0 : p->item->routed,
+                                    .routed = p->found ? routing.size != 0 : p->routed,
                                     .routing = routing,
                                     .id = p->item->id,
                                     .content = CONTENT_JSON,
@@ -609,6 +448,15 @@ static void case_closed(struct doubt *d, struct doubt_case *c)
 static void batch_done(struct commit *commit)
 {
     struct doubt *d = (struct doubt *)((char *)commit - offsetof(struct doubt, commit));
+    for (struct watch *w = d->batch_watches; w != NULL; w = w->next) {
+        if (commit->status == STATUS_OK) {
+            w->tries_durable = w->tries;
+        } else { /* what was learned has no row: it is news again */
+            w->tries = w->tries_durable;
+            w->known = false;
+            w->due_us = 0;
+        }
+    }
     if (commit->status != STATUS_OK) {
         fail_batch(d, status_text(commit->status));
         return;
@@ -685,7 +533,10 @@ static void watch_advance(struct watch *w, uint64_t now_us)
 
 static void watch_case_item(struct doubt *d, const struct probe *p, uint64_t now_us)
 {
-    struct watch *w = watch_new(d->core, p->item, watch_delay(0));
+    struct intent_item item = *p->item;
+    item.routed = p->routed;
+    item.routing = p->asked_routing;
+    struct watch *w = watch_new(d->core, &item, watch_delay(0));
     w->known = p->answered && p->target != NULL;
     w->life = w->known ? p->target->incarnation : 0;
     w->found = p->found;
@@ -708,7 +559,7 @@ static void note_items_without_id(struct doubt *d)
 }
 
 /* All that could be read was read: decide what becomes durable. */
-static void finish_batch(struct doubt *d)
+void doubt_finish_batch(struct doubt *d)
 {
     uint64_t now = d->core->now_us(d->core);
     for (size_t i = 0; i < d->probe_count; i++) {
@@ -734,17 +585,17 @@ static void finish_batch(struct doubt *d)
 static void take_terms_again(struct doubt *d, struct span body)
 {
     if (shard_facts_terms_are(&d->facts, body)) {
-        finish_batch(d);
+        doubt_finish_batch(d);
         return;
     }
     for (size_t i = 0; i < d->probe_count; i++)
         d->probes[i].answered = d->probes[i].row = false;
     shard_facts_clear(&d->facts);
     d->stats_tries = 0;
-    ask_terms(d, STEP_TERMS);
+    doubt_ask_terms(d, STEP_TERMS);
 }
 
-static void on_answer(struct es_call *call)
+void doubt_on_answer(struct es_call *call)
 {
     struct doubt *d = call->arg;
     bool missing = call->status == STATUS_OK && call->http_status == 404;
@@ -759,12 +610,12 @@ static void on_answer(struct es_call *call)
     switch (d->step) {
     case STEP_NAMES:
         take_name(d, body, missing);
-        if (!ask_next_name(d))
+        if (!doubt_ask_next_name(d))
             names_known(d);
         break;
     case STEP_TERMS:
         shard_facts_take_terms(&d->facts, body);
-        ask_stats(d);
+        doubt_ask_stats(d);
         break;
     case STEP_STATS:
         if (missing)
@@ -774,7 +625,7 @@ static void on_answer(struct es_call *call)
         break;
     case STEP_READ:
         if (take_read(d, body))
-            ask_terms(d, STEP_TERMS_AGAIN);
+            doubt_ask_terms(d, STEP_TERMS_AGAIN);
         else
             fail_batch(d, "the answer to _mget is not what was asked for");
         break;
@@ -801,7 +652,7 @@ static void on_state(struct state_wait *wait)
             add_probes(d, &c->intent.items[i], c, NULL);
     for (struct watch *w = d->batch_watches; w != NULL; w = w->next)
         add_probes(d, &w->item, NULL, w);
-    if (!ask_next_name(d))
+    if (!doubt_ask_next_name(d))
         names_known(d);
 }
 
@@ -809,7 +660,7 @@ uint64_t doubt_tick(struct doubt *d, uint64_t now_us)
 {
     if (d->step == STEP_STATS && d->stats_at_us != 0 && now_us >= d->stats_at_us) {
         d->stats_at_us = 0;
-        ask_stats(d);
+        doubt_ask_stats(d);
     }
     if (d->step != STEP_IDLE)
         return now_us + GLOBAL_CHECKPOINT_WAIT_US;

@@ -26,10 +26,11 @@ struct watch {
     bool found;
     uint64_t term;
     int64_t seq_no;
-    unsigned tries;  /* probes done: at 1 s, 10 s, 60 s */
-    uint64_t due_us; /* now_us of the next probe */
-    bool unread;     /* in the present batch: something of it could not be read */
-    bool again;      /* in the present batch: there is news, to be read whole at once */
+    unsigned tries;         /* probes done: at 1 s, 10 s, 60 s */
+    unsigned tries_durable; /* of them, those whose commit has returned */
+    uint64_t due_us;        /* now_us of the next probe */
+    bool unread;            /* in the present batch: something of it could not be read */
+    bool again;             /* in the present batch: there is news, to be read whole at once */
     struct watch *next;
 };
 

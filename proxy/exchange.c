@@ -186,7 +186,12 @@ static void intent_done(struct commit *commit)
     }
     ex->intent = commit->opened;
     atomic_fetch_add(&ex->core->intents, 1);
-    (void)FAILPOINT("P3c");
+    bool fails = FAILPOINT("P3c");
+    if (fails) {
+        exchange_set_state(ex, EXCHANGE_FORWARDING);
+        exchange_on_failure(ex, true, "failpoint P3c");
+        return;
+    }
     exchange_forward(ex);
 }
 
@@ -228,7 +233,7 @@ static void exchange_on_granted(struct names_use *use)
 
 static bool exchange_refused(struct exchange *ex)
 {
-    const char *why = core_refuses_writes(ex->core);
+    const char *why = FAILPOINT("P1") ? "failpoint P1" : core_refuses_writes(ex->core);
     if (why == NULL)
         return false;
     reply_error(&ex->reply, 503, "tandem_not_ready", "not-applied", "%s", why);
@@ -238,14 +243,17 @@ static bool exchange_refused(struct exchange *ex)
 void exchange_start(struct exchange *ex)
 {
     bool write = ex->op.class == OP_WRITE;
-    (void)FAILPOINT("P1");
     ex->catalog = catalog_get(&ex->core->catalog);
     if (exchange_refused(ex) || !request_decode_body(ex) ||
         !(write ? request_prepare(ex) : request_prepare_metadata(ex))) {
         exchange_reply_now(ex);
         return;
     }
-    (void)FAILPOINT("P2");
+    if (FAILPOINT("P2")) {
+        reply_error(&ex->reply, 503, "tandem_not_ready", "not-applied", "failpoint P2");
+        exchange_reply_now(ex);
+        return;
+    }
     if (!write)
         request_metadata_names(ex);
     ex->use.loop = ex->loop;
@@ -441,7 +449,10 @@ void exchange_on_answer(struct exchange *ex, struct primary_answer *answer)
         return;
     }
     CHECK(ex->state == EXCHANGE_FORWARDING);
-    (void)FAILPOINT("P7");
+    if (FAILPOINT("P7")) {
+        exchange_on_failure(ex, false, "failpoint P7");
+        return;
+    }
     primary_answer_move(&ex->answer, answer);
     if (ex->op.class != OP_WRITE) {
         metadata_on_answer(ex);

@@ -15,6 +15,9 @@
 #include "proxy/replicators.h"
 #include "proxy/worker.h"
 
+/* How long a failed copy on the primary is worth a line in the status. */
+#define COPY_FAILED_SHOWN_US (600 * UINT64_C(1000000))
+
 static void problem(json_t *problems, const char *level, const char *text, const char *do_this)
 {
     json_array_append_new(problems,
@@ -109,6 +112,17 @@ static void primary_problems(const struct report *report, json_t *problems)
                  "%zu writes in doubt cannot be looked up: their shards have no primary",
                  doubt_unprobable(core->doubt));
         problem(problems, "warning", text, "see _cat/shards of the primary");
+    }
+    uint64_t copy_failed_us = atomic_load(&core->copy_failed_us);
+    if (copy_failed_us != 0 && core->now_us(core) - copy_failed_us < COPY_FAILED_SHOWN_US) {
+        snprintf(
+            text, sizeof text,
+            "the primary acknowledged writes of which a copy failed (_shards.failed), the last "
+            "one %" PRIu64 " s ago",
+            (core->now_us(core) - copy_failed_us) / 1000000);
+        problem(problems, "warning", text,
+                "they are replicated; see _cat/shards of the primary: it has fewer copies than it "
+                "should");
     }
     if (atomic_load(&core->external_version_writes) != 0)
         problem(problems, "notice",
@@ -221,6 +235,8 @@ void report_metrics(const struct report *report, struct buffer *out)
          atomic_load(&core->captures)},
         {"conflicts_total", "counter", "writes answered 409",
          atomic_load(&core->conditional_conflicts)},
+        {"copies_failed_total", "counter", "writes of which the primary said that a copy failed",
+         atomic_load(&core->copies_failed)},
         {"held_total", "counter", "writes that waited for a change of definitions",
          atomic_load(&core->held)},
         {"open_intents", "gauge", "writes without an outcome",

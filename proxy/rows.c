@@ -37,10 +37,15 @@ static void judge(struct exchange *ex, struct write_item *item)
     if (item->outcome == OUTCOME_UNKNOWN)
         ex->unknown = true;
     /* The cluster may have tried twice: the refusal can be of its own second try. So can an update
-     * be that finds nothing, when a script of the first try deleted it. */
-    item->wants_watch = item->outcome == OUTCOME_CONFLICT ||
-                        (item->outcome == OUTCOME_REFUSED && item->op == INTENT_UPDATE &&
-                         item->answer.status == 404 && item->index != NULL);
+     * be that finds nothing, when a script of the first try deleted the document. */
+    if (item->outcome == OUTCOME_REFUSED && item->op == INTENT_UPDATE &&
+        item->answer.status == 404 && item->index != NULL)
+        item->outcome = OUTCOME_CONFLICT;
+    item->wants_watch = item->outcome == OUTCOME_CONFLICT;
+    if (item->answer.shards_failed) {
+        atomic_fetch_add(&ex->core->copies_failed, 1);
+        atomic_store(&ex->core->copy_failed_us, ex->core->now_us(ex->core));
+    }
 }
 
 static bool read_items(struct exchange *ex)
@@ -214,21 +219,16 @@ static void append_capture_get(struct exchange *ex, const struct write_item *ite
     buffer_append_char(body, '}');
 }
 
-/* One get for each shard, by routings that lead there: the first numbers that do. */
+/* One get for each shard, by routings that lead there. */
 static void append_sweep(struct exchange *ex, struct write_item *item)
 {
     const struct catalog_index *index = item->hit;
     struct span id = item->answer.id.size != 0 ? write_decode(ex, item->answer.id) : item->id;
     for (uint32_t shard = 0; shard < index->shards; shard++) {
         char text[12];
-        struct span routing;
-        unsigned number = 0;
-        do {
-            int size = snprintf(text, sizeof text, "%u", number++);
-            routing = span_of(text, (size_t)size);
-        } while (shard_of(id, routing, index->shards, index->routing_shards, index->partition) !=
-                 shard);
-        append_capture_get(ex, item, routing);
+        append_capture_get(
+            ex, item,
+            shard_routing(id, index->shards, index->routing_shards, index->partition, shard, text));
     }
 }
 
@@ -428,6 +428,7 @@ static void build_row(struct exchange *ex, struct write_item *item)
         .type = item->type.size != 0 ? item->type : SPAN_NONE,
         .proof = ROW_ANSWERED,
         .op = ROW_INDEX,
+        .copy_failed = item->answer.shards_failed,
     };
     if (item->row_source == ROW_FROM_REQUEST)
         row->source = item->source;

@@ -357,8 +357,9 @@ bool sequencer_turn(struct sequencer *sq)
     if (list != NULL)
         commit_list(sq, list);
     if (trim_to != 0) {
-        (void)FAILPOINT("R7");
-        enum status status = journal_trim(sq->core->journal, trim_to, TRIM_AT_ONCE, &trimmed);
+        enum status status = FAILPOINT("R7")
+                                 ? STATUS_JOURNAL_IO
+                                 : journal_trim(sq->core->journal, trim_to, TRIM_AT_ONCE, &trimmed);
         if (status != STATUS_OK && status != STATUS_JOURNAL_FULL)
             sq->core->fatal(sq->core, status, "old records could not be dropped from the journal");
         /* The rest in the next turn, behind what waits. Of large records the journal drops fewer at

@@ -39,8 +39,7 @@ struct watch *watch_new(struct core *core, const struct intent_item *item, uint6
 {
     struct watch *watch = bytes_zalloc(sizeof *watch);
     watch->core = core;
-    watch->number = ((uint64_t)core->id_unique[0] << 56) ^ (core->wall_us(core) << 8) ^
-                    atomic_fetch_add(&core->id_sequence, 1);
+    watch->number = atomic_fetch_add(&core->next_watch, 1);
     watch->due_us = core->now_us(core) + delay_us;
     intent_item_copy(&watch->item, item);
     return watch;
@@ -92,7 +91,7 @@ struct watch *watch_decode(struct core *core, struct span key, struct span value
     watch->number = get_u64be(key.data);
     watch->known = reader_u8(&reader) != 0;
     watch->found = reader_u8(&reader) != 0;
-    watch->tries = reader_u16(&reader);
+    watch->tries = watch->tries_durable = reader_u16(&reader);
     watch->life = reader_u32(&reader);
     watch->term = reader_u64(&reader);
     watch->seq_no = (int64_t)reader_u64(&reader);

@@ -8,6 +8,8 @@
  */
 #include "es/shard.h"
 
+#include <stdio.h>
+
 /* murmur3 takes its input four bytes at a time; we feed it code units of two. */
 struct murmur {
     uint32_t hash;
@@ -112,6 +114,18 @@ uint32_t shard_of(struct span id, struct span routing, uint32_t shards, uint32_t
     if (partition > 1)
         hash += floor_mod(shard_hash(id), partition);
     return floor_mod((int32_t)hash, routing_shards) / (routing_shards / shards);
+}
+
+struct span shard_routing(struct span id, uint32_t shards, uint32_t routing_shards,
+                          uint32_t partition, uint32_t shard, char text[12])
+{
+    struct span routing;
+    unsigned number = 0;
+    CHECK(shard < shards);
+    do {
+        routing = span_of(text, (size_t)snprintf(text, 12, "%u", number++));
+    } while (shard_of(id, routing, shards, routing_shards, partition) != shard);
+    return routing;
 }
 
 /* 15 bytes, which are 20 characters: 6 of the time, 3 of the sequence, 6 that are ours alone. The

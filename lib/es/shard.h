@@ -19,6 +19,10 @@ int32_t shard_hash(struct span text);
 uint32_t shard_of(struct span id, struct span routing, uint32_t shards, uint32_t routing_shards,
                   uint32_t partition);
 
+/* A routing by which document ID is in SHARD: the first decimal number that leads there. Returns TEXT's span. */
+struct span shard_routing(struct span id, uint32_t shards, uint32_t routing_shards, uint32_t partition, uint32_t shard,
+                          char text[12]);
+
 /* A new document id as the engines make them: time-ordered, 20 URL-safe characters, no terminator. UNIQUE: 6 bytes that
  * no other process uses; SEQUENCE: a counter that never repeats within it; NOW_MS since 1970. */
 void auto_id(char id[20], const uint8_t unique[6], uint32_t sequence, uint64_t now_ms);

@@ -29,7 +29,8 @@
  *      0     1  operation: 1 index, 2 delete
  *      1     1  proof: 1 answered, 2 probed, 3 negative
  *      2     1  content type of the source: 1 JSON, 2 CBOR, 3 SMILE, 4 YAML; a delete may say 0
- *      3     1  bit 0: a routing is present (it may be empty); other bits 0
+ *      3     1  bit 0: a routing is present (it may be empty); bit 1: the primary said that a
+ *               copy of the shard failed (`_shards.failed`); other bits 0
  *      4     4  incarnation: short number of one life of one index, defined by a metadata record
  *               of type "index"
  *      8     4  shard
@@ -175,6 +176,7 @@ _Static_assert(COUNT_OF(((struct hello *)NULL)->bases) == 16, "R11");
 #define TERM_LIMIT (1LL << 23) /* (base + term) * 2^40 must fit in 63 bits */
 #define SEQ_NO_LIMIT (1LL << 40)
 #define ROW_ROUTED 1
+#define ROW_COPY_FAILED 2
 #define METADATA_GONE 1
 #define ITEM_ROUTED 1
 #define ITEM_SAME_TARGET 2
@@ -299,7 +301,7 @@ static void row_encode(struct buffer *out, const struct row *row)
     at[0] = (char)row->op;
     at[1] = (char)row->proof;
     at[2] = (char)row->content;
-    at[3] = row->routed ? ROW_ROUTED : 0;
+    at[3] = (char)((row->routed ? ROW_ROUTED : 0) | (row->copy_failed ? ROW_COPY_FAILED : 0));
     put_u32le(at + 4, row->incarnation);
     put_u32le(at + 8, row->shard);
     put_u32le(at + 12, size_u32(row->id));
@@ -452,10 +454,11 @@ static enum status row_decode(struct reader *reader, struct row *row)
     row->routing = reader_take(reader, routing_size);
     row->source = reader_take(reader, source_size);
     row->routed = (bits & ROW_ROUTED) != 0;
+    row->copy_failed = (bits & ROW_COPY_FAILED) != 0;
     row->type = row->dynamic_templates = SPAN_NONE;
     if (!reader->ok || (!row->routed && routing_size > 0))
         return STATUS_RECORD_TORN;
-    if (bits > ROW_ROUTED || !row_known(row))
+    if (bits > (ROW_ROUTED | ROW_COPY_FAILED) || !row_known(row))
         return STATUS_RECORD_UNKNOWN;
     if (!row_valid(row))
         return STATUS_RECORD_TORN;
@@ -722,7 +725,8 @@ int64_t record_version(uint64_t base, uint64_t term, int64_t seq_no)
 {
     CHECK(seq_no >= -1 && seq_no < SEQ_NO_LIMIT && base < TERM_LIMIT && term < TERM_LIMIT);
     CHECK(base + term >= 1 && base + term < TERM_LIMIT);
-    return (int64_t)(base + term) * SEQ_NO_LIMIT + seq_no; /* -1: just below the shard's first operation */
+    return (int64_t)(base + term) * SEQ_NO_LIMIT +
+           seq_no; /* -1: just below the shard's first operation */
 }
 
 int numbers_compare(uint64_t term_a, int64_t seq_no_a, uint64_t term_b, int64_t seq_no_b)

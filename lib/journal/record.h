@@ -35,10 +35,10 @@ struct journal_id {
 struct record_header {
     enum record_kind kind;
     struct journal_id journal;
-    uint64_t boot;     /* counts the starts of the journal's writer, from 1 */
-    uint64_t seq;      /* dense, from 1 */
-    uint64_t timeline; /* from 1 */
-    uint64_t time_us;  /* wall clock at the commit, microseconds since 1970 */
+    uint64_t boot;        /* counts the starts of the journal's writer, from 1 */
+    uint64_t seq;         /* dense, from 1 */
+    uint64_t timeline;    /* from 1 */
+    uint64_t time_us;     /* wall clock at the commit, microseconds since 1970 */
     uint16_t part, parts; /* 0 of 1 in LMDB */
 };
 
@@ -51,8 +51,12 @@ enum row_proof {
 enum row_content { CONTENT_JSON = 1, CONTENT_CBOR = 2, CONTENT_SMILE = 3, CONTENT_YAML = 4 };
 
 /* Optional fields, as tags. */
-enum row_field { ROW_FIELD_TYPE = 1 /* `_type` of old engines */, ROW_FIELD_TIMESTAMP = 2, ROW_FIELD_TTL = 3,
-                 ROW_FIELD_DYNAMIC_TEMPLATES = 4 };
+enum row_field {
+    ROW_FIELD_TYPE = 1 /* `_type` of old engines */,
+    ROW_FIELD_TIMESTAMP = 2,
+    ROW_FIELD_TTL = 3,
+    ROW_FIELD_DYNAMIC_TEMPLATES = 4
+};
 
 struct row {
     enum row_op op;
@@ -60,18 +64,20 @@ struct row {
     uint32_t incarnation; /* short number of this journal, defined by a metadata record "index" */
     uint32_t shard;
     uint64_t term;
-    int64_t seq_no;   /* -1 only for a negative row of an empty shard */
-    int64_t version;  /* `_version` on the primary; 0 when not known */
-    bool routed;      /* routing is present (it may be empty) */
+    int64_t seq_no;  /* -1 only for a negative row of an empty shard */
+    int64_t version; /* `_version` on the primary; 0 when not known */
+    bool routed;     /* routing is present (it may be empty) */
     struct span routing;
-    struct span id;   /* decoded, 1..RECORD_ID_MAX bytes */
+    struct span id; /* decoded, 1..RECORD_ID_MAX bytes */
     enum row_content content;
-    struct span source; /* bytes as they are; empty for deletes */
-    struct span type;   /* ROW_FIELD_TYPE, SPAN_NONE when absent */
+    struct span source;            /* bytes as they are; empty for deletes */
+    struct span type;              /* ROW_FIELD_TYPE, SPAN_NONE when absent */
     struct span dynamic_templates; /* raw JSON, SPAN_NONE when absent */
+    bool copy_failed; /* the primary said that a copy of the shard failed (`_shards.failed`) */
 };
 
-/* Numbers of one shard that no row carries (noops of failed documents, deletes of a dropped life ...). */
+/* Numbers of one shard that no row carries (noops of failed documents, deletes of a dropped life
+ * ...). */
 struct answered {
     uint32_t incarnation;
     uint32_t shard;
@@ -81,13 +87,14 @@ struct answered {
 
 /* One metadata object. TYPE and NAME say which, e.g. "index" + uuid, "template" + name. */
 struct metadata {
-    struct span type;          /* "index", "template", "index_template", "component_template", "pipeline", "script", ... */
-    struct span name;          /* for "index": the life's key, <uuid> or <uuid>/<history uuid> */
-    uint64_t state_version;    /* version of the cluster state it was read from: newest wins */
-    uint64_t high_term;        /* highest primary term this proxy saw */
-    uint32_t incarnation;      /* of an "index": its short number in this journal; else 0 */
-    bool gone;                 /* it was deleted; body is empty */
-    struct span body;          /* JSON as the primary gave it, see docs/metadata.md */
+    struct span type; /* "index", "template", "index_template", "component_template", "pipeline",
+                         "script", ... */
+    struct span name; /* for "index": the life's key, <uuid> or <uuid>/<history uuid> */
+    uint64_t state_version; /* version of the cluster state it was read from: newest wins */
+    uint64_t high_term;     /* highest primary term this proxy saw */
+    uint32_t incarnation;   /* of an "index": its short number in this journal; else 0 */
+    bool gone;              /* it was deleted; body is empty */
+    struct span body;       /* JSON as the primary gave it, see docs/metadata.md */
 };
 
 struct mark {
@@ -100,12 +107,12 @@ struct base {
     uint64_t base;
 };
 struct hello {
-    struct span system_id;  /* text */
-    struct span cluster;    /* the primary's name in the configuration */
+    struct span system_id; /* text */
+    struct span cluster;   /* the primary's name in the configuration */
     struct span cluster_uuid;
     uint64_t high_term;
     size_t base_count;
-    struct base bases[16];  /* history of bases, oldest first; base[1] = 0 */
+    struct base bases[16]; /* history of bases, oldest first; base[1] = 0 */
 };
 
 /* One decoded record. Spans point into the bytes it was decoded from. */
@@ -122,16 +129,18 @@ struct record {
 
 /* Appends RECORD's bytes to OUT. The header's magic, version, length and checksum are filled in. */
 void record_encode(struct buffer *out, const struct record *record);
-/* Decodes the record at the front of BYTES; *USED: its size. RECORD_TORN: it ends early or its checksum is
- * wrong. RECORD_UNKNOWN: kind or format version is not known to this program. */
+/* Decodes the record at the front of BYTES; *USED: its size. RECORD_TORN: it ends early or its
+ * checksum is wrong. RECORD_UNKNOWN: kind or format version is not known to this program. */
 MUST_USE enum status record_decode(struct span bytes, struct record *record, size_t *used);
 
-/* Size of the record at the front of BYTES, as its header says, and its header (NULL: not wanted) without looking at
- * checksum, version or content; 0 when there is none. For stepping over records. */
+/* Size of the record at the front of BYTES, as its header says, and its header (NULL: not wanted)
+ * without looking at checksum, version or content; 0 when there is none. For stepping over records.
+ */
 size_t record_peek(struct span bytes, struct record_header *header);
 
-/* V = (base + term) * 2^40 + seq_no, the external version a row is written with on a standby. For a negative row of an
- * empty shard (seq_no -1) it is one less than that of the shard's first operation. Never 0. */
+/* V = (base + term) * 2^40 + seq_no, the external version a row is written with on a standby. For a
+ * negative row of an empty shard (seq_no -1) it is one less than that of the shard's first
+ * operation. Never 0. */
 int64_t record_version(uint64_t base, uint64_t term, int64_t seq_no);
 /* Orders (term, seq_no) lexicographically: <0, 0, >0. */
 int numbers_compare(uint64_t term_a, int64_t seq_no_a, uint64_t term_b, int64_t seq_no_b);
@@ -150,21 +159,22 @@ enum intent_op { INTENT_INDEX = 1, INTENT_CREATE, INTENT_UPDATE, INTENT_DELETE }
 
 struct intent_item {
     enum intent_op op;
-    struct span name;        /* index or alias as sent, decoded */
-    struct span id;          /* decoded; empty when the client gave none and none could be injected */
+    struct span name; /* index or alias as sent, decoded */
+    struct span id;   /* decoded; empty when the client gave none and none could be injected */
     bool routed;
     struct span routing;
-    uint32_t incarnation;    /* the life the name meant when the write was admitted; 0: not known */
-    struct span concrete;    /* the concrete index name behind it then; empty: not known */
+    uint32_t incarnation; /* the life the name meant when the write was admitted; 0: not known */
+    struct span concrete; /* the concrete index name behind it then; empty: not known */
 };
 
 struct intent {
-    uint64_t number;   /* from 1, never used again */
+    uint64_t number; /* from 1, never used again */
     uint64_t boot;
-    uint64_t time_us;  /* wall clock when it was admitted */
+    uint64_t time_us;       /* wall clock when it was admitted */
     uint64_t state_version; /* of the cluster state it was admitted under */
     size_t item_count;
-    struct intent_item *items; /* intent_decode: allocated, freed by intent_fini; spans into the bytes */
+    struct intent_item
+        *items; /* intent_decode: allocated, freed by intent_fini; spans into the bytes */
 };
 
 void intent_encode(struct buffer *out, const struct intent *intent);

@@ -23,6 +23,8 @@
 #include "proxy/names.h"
 
 #define FETCH_AT_ONCE 20
+/* An engine reads 4 KB of a request line; the last name may be 765 bytes, encoded. */
+#define FETCH_NAMES_SIZE 2800
 
 const struct object_kind object_kinds[OBJECT_KINDS] = {
     {"component_template", "component_template", "/_component_template"},
@@ -307,7 +309,8 @@ static bool next_names(struct definitions *defs, struct buffer *names, bool birt
 {
     size_t count = 0;
     buffer_clear(names);
-    for (size_t i = 0; i < defs->seen_count && count < FETCH_AT_ONCE; i++) {
+    for (size_t i = 0;
+         i < defs->seen_count && count < FETCH_AT_ONCE && names->size < FETCH_NAMES_SIZE; i++) {
         struct seen_index *seen = &defs->seen[i];
         bool *due = births ? &seen->birth : &seen->fetch;
         if (!*due)
@@ -800,16 +803,45 @@ static enum status write_change(const struct change *change, uint64_t version, u
     return status;
 }
 
+static const struct life *life_of_change(const struct definitions *defs,
+                                         const struct change *change)
+{
+    for (const struct life *l = defs->lives; l != NULL; l = l->hh.next)
+        if (l->incarnation == change->incarnation)
+            return l;
+    return NULL;
+}
+
+/* An index without its content goes ahead of what may take the last copy of that content away (the
+ * end of another index, an alias that leaves it), but for the former life of its own name. */
+static bool goes_first(const struct definitions *defs, const struct change *change)
+{
+    if (change->body == NULL || strcmp(change->type, "index") != 0 ||
+        strstr(change->body, "\"born\":\"filling\"") == NULL)
+        return false;
+    const struct life *life = life_of_change(defs, change);
+    for (const struct change *c = defs->changes; life != NULL && c != NULL; c = c->next) {
+        const struct life *ended = c->body == NULL ? life_of_change(defs, c) : NULL;
+        if (ended != NULL && strcmp(ended->name, life->name) == 0)
+            return false;
+    }
+    return true;
+}
+
 enum status definitions_write(struct definitions *defs, struct commit *commit,
                               struct journal_txn *txn)
 {
     enum status status = STATUS_OK;
     uint64_t high_term = sequencer_high_term(defs->core->sequencer);
-    for (const struct change *c = defs->changes; status == STATUS_OK && c != NULL; c = c->next) {
-        status = write_change(c, (uint64_t)defs->version, high_term, commit, txn);
-        if (status == STATUS_OK)
-            status = write_ended_name(defs, c, txn);
-    }
+    for (int pass = 0; pass < 2; pass++)
+        for (const struct change *c = defs->changes; status == STATUS_OK && c != NULL;
+             c = c->next) {
+            if (goes_first(defs, c) != (pass == 0))
+                continue;
+            status = write_change(c, (uint64_t)defs->version, high_term, commit, txn);
+            if (status == STATUS_OK)
+                status = write_ended_name(defs, c, txn);
+        }
     if (status == STATUS_OK && defs->cluster_uuid != NULL)
         status =
             journal_put(txn, JOURNAL_STATE, SPAN("cluster_uuid"), span_cstr(defs->cluster_uuid));

@@ -29,6 +29,7 @@ struct link {
     bool up;
     bool mark_wanted;
     uint64_t checkpoint;
+    bool positioned; /* checkpoint is known: before that nothing is said, for 0 would mean all */
     struct loop_timer again;
 };
 
@@ -82,7 +83,8 @@ static void on_event(struct bufferevent *bev, short what, void *arg)
         link->up = true;
         log_info("proxy", "connected");
         say(link, WIRE_STANDBY, link->standby);
-        link_report(link, link->checkpoint);
+        if (link->positioned)
+            link_report(link, link->checkpoint);
         if (link->mark_wanted)
             say(link, WIRE_MARK_ASKED, "");
     } else {
@@ -139,6 +141,7 @@ void link_report(struct link *link, uint64_t seq)
 {
     char number[24];
     link->checkpoint = seq;
+    link->positioned = true;
     snprintf(number, sizeof number, "%" PRIu64, seq);
     say(link, WIRE_CHECKPOINT, number);
 }

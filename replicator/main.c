@@ -4,6 +4,8 @@
  *     0   after an orderly stop, also of a released standby
  *     1   a person must decide; the message says what
  *     2   it cannot start as it is configured
+ *     3   another replicator has taken the standby over: starting this one again would only take it
+ *         back, and the two would go on like that (the systemd unit leaves it alone)
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -24,7 +26,9 @@
 #include "replicator/report.h"
 #include "replicator/standby.h"
 
+#define EXIT_DECIDE 1
 #define EXIT_CANNOT_START 2
+#define EXIT_TAKEN 3
 #define JOURNAL_AGAIN_US 500000
 #define BEGIN_AGAIN_US 1000000
 
@@ -136,7 +140,7 @@ static void on_tick(struct loop_timer *timer)
         return;
     }
     if (sb->state == STANDBY_STOPPED) {
-        program->result = 1;
+        program->result = sb->stopped_by == STATUS_STANDBY_TAKEN ? EXIT_TAKEN : EXIT_DECIDE;
         loop_stop(program->loop);
         return;
     }

@@ -28,20 +28,24 @@
 #include "replicator/standby.h"
 
 #define TRY_AGAIN_US (5 * UINT64_C(1000000))
+#define HELD_LOOK_US UINT64_C(500000)
 
 static void apply_pending(struct standby *sb);
+static char *definition_now(const struct standby *sb, struct life *life);
 
 /* ---- a life as JSON ---- */
 
 void life_document(const struct life *life, struct buffer *out)
 {
     json_t *json = json_pack(
-        "{s:s, s:s?, s:s?, s:s, s:I, s:s, s:s?, s:s?, s:s?, s:s?, s:I, s:I, s:b, s:b, s:b}", "kind",
-        "life", "key", life->key, "name", life->name, "hex", life->hex, "incarnation",
+        "{s:s, s:s?, s:s?, s:s, s:I, s:s, s:s?, s:s?, s:s?, s:s?, s:I, s:I, s:b, s:b, s:b, s:b, "
+        "s:b, s:b}",
+        "kind", "life", "key", life->key, "name", life->name, "hex", life->hex, "incarnation",
         (json_int_t)life->incarnation, "state", life_state_name(life->state), "why", life->why,
         "applied", life->applied, "uuid", life->standby_uuid, "history_uuid", life->standby_history,
         "stamp", (json_int_t)life->stamp, "since_seq", (json_int_t)life->since_seq, "filling",
-        life->filling, "incomplete", life->incomplete, "ending", life->ending);
+        life->filling, "incomplete", life->incomplete, "ending", life->ending, "kept", life->kept,
+        "gate_open", life->gate_open, "aliases_held", life->aliases_held);
     if (life->wanted != NULL && life->state != LIFE_READY)
         json_object_set_new(json, "wanted", json_string(life->wanted));
     char *text = json_dumps(json, JSON_COMPACT);
@@ -107,13 +111,20 @@ bool life_load(struct standby *sb, struct span text)
     life->since_seq = (uint64_t)json_integer_value(json_object_get(json, "since_seq"));
     life->filling = json_is_true(json_object_get(json, "filling"));
     life->ending = json_is_true(json_object_get(json, "ending"));
+    life->kept = json_is_true(json_object_get(json, "kept"));
     life->incomplete = json_is_true(json_object_get(json, "incomplete"));
+    life->gate_open = json_is_true(json_object_get(json, "gate_open"));
+    life->aliases_held = json_is_true(json_object_get(json, "aliases_held"));
     for (int s = LIFE_UNKNOWN; s <= LIFE_GONE; s++)
         if (strcmp(state, life_state_name((enum life_state)s)) == 0)
             life->state = (enum life_state)s;
+    if (life->gate_open)
+        life_forget_applied(sb, life, "a mapping was being put when the replicator ended");
     json_decref(json);
     return true;
 }
+
+static bool store_life(struct standby *sb, struct life *life);
 
 static void push_life_document(struct script *script, const struct life *life)
 {
@@ -121,6 +132,13 @@ static void push_life_document(struct script *script, const struct life *life)
     life_document(life, &text);
     script_push(script, NULL, buffer_cstr(&text), "PUT", "/.tandem/_doc/life-%s", life->hex);
     buffer_fini(&text);
+}
+
+static void set_applied(const struct standby *sb, struct life *life)
+{
+    char *now = definition_now(sb, life);
+    free(life->applied);
+    life->applied = now;
 }
 
 /* ---- the end of a record ---- */
@@ -165,10 +183,13 @@ static struct life *pending_life(struct standby *sb)
 
 static void hold(struct standby *sb, struct life *life, const char *why)
 {
-    log_error(sb->name, "index %s cannot be brought up to date, its rows wait: %s", life->name,
-              why);
+    bool new = life->held_why == NULL || strcmp(life->held_why, why) != 0;
+    if (new)
+        log_error(sb->name, "index %s cannot be brought up to date, its rows wait: %s", life->name,
+                  why);
+    set_text(&life->held_why, why);
     life_set_state(sb, life, LIFE_HELD, why);
-    sb->held_next_us = sb->world->now_us(sb) + TRY_AGAIN_US;
+    life->next_try_us = sb->world->now_us(sb) + TRY_AGAIN_US;
 }
 
 static void life_on_end(struct script *script)
@@ -179,14 +200,110 @@ static void life_on_end(struct script *script)
         script->failed = false;
         hold(sb, life, script->why);
     } else if (life->state != LIFE_GONE) {
-        set_text(&life->applied, life->wanted);
-        life->alias_away = false;
+        set_applied(sb, life);
+        life->alias_away = life->gate_open = false;
+        if (life->quiet)
+            log_info(sb->name, "index %s is brought up to date again", life->name);
+        life->quiet = false;
+        set_text(&life->held_why, NULL);
         life_set_state(sb, life, LIFE_READY, NULL);
         life->next_try_us = 0;
         parked_retry_life(sb, life);
     }
     if (store_life(sb, life))
         metadata_record_is_applied(sb);
+}
+
+/* ---- what an index that is not filled yet holds up ---- */
+
+/* The life, other than LIFE, that has the only content behind alias NAME: it shows it here, and the
+ * one that takes its place is not filled. */
+static bool shows_alias(const struct life *life, const char *name)
+{
+    return life->state != LIFE_GONE && !life->filling && definition_has_alias(life->applied, name);
+}
+
+static bool needs_alias(const struct life *life, const char *name)
+{
+    return life->state != LIFE_GONE && life->filling && definition_has_alias(life->wanted, name);
+}
+
+struct swap {
+    const struct standby *sb;
+    const struct life *life;
+};
+
+/* An alias that is to come to an index without its content waits until that is filled, as long as
+ * another index shows the content. */
+static bool may_come(void *arg, const char *name)
+{
+    const struct swap *swap = arg;
+    if (!swap->life->filling || definition_has_alias(swap->life->applied, name))
+        return true;
+    for (const struct life *other = swap->sb->lives; other != NULL; other = other->hh.next)
+        if (other != swap->life && shows_alias(other, name))
+            return false;
+    return true;
+}
+
+/* And it stays where it is meanwhile. */
+static bool must_stay(void *arg, const char *name)
+{
+    const struct swap *swap = arg;
+    if (swap->life->filling)
+        return false;
+    for (const struct life *other = swap->sb->lives; other != NULL; other = other->hh.next)
+        if (other != swap->life && needs_alias(other, name))
+            return true;
+    return false;
+}
+
+/* LIFE's definition as the standby is to have it now: what is wanted, but for aliases that wait for
+ * an index to be filled. The caller's. */
+static char *definition_now(const struct standby *sb, struct life *life)
+{
+    struct swap swap = {sb, life};
+    bool changed;
+    char *text = definition_choose_aliases(life->wanted, life->applied, may_come, must_stay, &swap,
+                                           &changed);
+    if (changed && !life->aliases_held)
+        log_warn(sb->name,
+                 "index %s: aliases stay as they are here until an index that is filling is seeded",
+                 life->name);
+    life->aliases_held = changed;
+    return text;
+}
+
+static bool nobody_needs(void *arg, const char *name)
+{
+    return !must_stay(arg, name);
+}
+
+static bool never(void *arg, const char *name)
+{
+    (void)arg;
+    (void)name;
+    return false;
+}
+
+/* Another life that still has to be filled may have its only content from SOURCE: it was made from
+ * it (shrink, split, clone), or takes its place behind an alias. NULL: none. */
+static const char *needs_content_of(const struct standby *sb, const struct life *source)
+{
+    for (const struct life *life = sb->lives; life != NULL; life = life->hh.next) {
+        char uuid[64];
+        if (life == source || life->state == LIFE_GONE || !life->filling || life->wanted == NULL)
+            continue;
+        definition_resized_from(life->wanted, uuid, sizeof uuid);
+        if (*uuid != '\0' && strncmp(source->key, uuid, strlen(uuid)) == 0)
+            return "an index that was made from it";
+    }
+    if (source->filling || source->applied == NULL)
+        return NULL;
+    struct swap swap = {sb, source};
+    bool needed = false;
+    free(definition_choose_aliases(source->applied, NULL, nobody_needs, never, &swap, &needed));
+    return needed ? "an index that takes its place behind an alias" : NULL;
 }
 
 /* ---- changing an index ---- */
@@ -254,6 +371,9 @@ static void push_mapping(struct standby *sb, struct life *life, const char *name
     char open[100];
     if (life->stray)
         push_alias_away(sb, life);
+    life->gate_open = true; /* durable before it is: a restart must not send rows through it */
+    if (!store_life(sb, life))
+        return;
     snprintf(open, sizeof open, "{\"index\":{\"mapping.total_fields.limit\":%ld}}",
              limit < 100000 ? 100000 : limit);
     script_push(&sb->script, NULL, open, "PUT", "/%s/_settings", name);
@@ -309,11 +429,13 @@ static void on_aliases_there(struct script *script, int http_status, struct span
     if (!script_expect(script, http_status, body, false))
         return;
     char *there = definition_there(life, body);
-    char *change = definition_alias_change(life->name, there, life->wanted);
+    char *now = definition_now(script->sb, life);
+    char *change = definition_alias_change(life->name, there, now);
     if (change != NULL)
         script_push(script, NULL, change, "POST", "/_aliases");
     free(change);
     free(there);
+    free(now);
 }
 
 /* The steps from what the standby has to what is wanted. */
@@ -322,7 +444,8 @@ static void push_changes(struct standby *sb, struct life *life, const char *name
     char type[256];
     char *settings = definition_settings_change(sb, life->applied, life->wanted);
     char *mapping = definition_mapping_change(life->applied, life->wanted, type, sizeof type);
-    char *aliases = definition_alias_change(life->name, life->applied, life->wanted);
+    char *now = definition_now(sb, life);
+    char *aliases = definition_alias_change(life->name, life->applied, now);
     if (settings != NULL)
         script_push(&sb->script, on_settings, settings, "PUT", "/%s/_settings", name);
     if (mapping != NULL)
@@ -332,6 +455,7 @@ static void push_changes(struct standby *sb, struct life *life, const char *name
     free(settings);
     free(mapping);
     free(aliases);
+    free(now);
 }
 
 /* What was taken away or replaced behind our back is brought back by taking the standby over anew,
@@ -407,7 +531,7 @@ static void on_uuid(struct script *script, int http_status, struct span body)
              json_string_value(json_object_get(json_object_get(index, "history"), "uuid")));
     json_decref(json);
     life->state = LIFE_READY; /* as the document is to say; life_on_end sets it */
-    set_text(&life->applied, life->wanted);
+    set_applied(sb, life);
     push_life_document(script, life);
     life->state = LIFE_CREATING;
 }
@@ -425,19 +549,34 @@ static void push_gate_and_alias(struct standby *sb, struct life *life)
     buffer_fini(&name);
 }
 
-/* True when what stands under LIFE's name is a former life of it that had been deleted here: the
- * standby went back in time. */
-static bool is_former_life(const struct standby *sb, const struct life *life, struct span body)
+/* The former life of LIFE that stands under its name; NULL when none does. Either it had been
+ * deleted here, and the standby went back in time; or it was kept because another index, not filled
+ * yet, needs its content: then it gives way, since what was acknowledged since counts more than
+ * what can be seeded. */
+static struct life *former_life(struct standby *sb, const struct life *life, struct span body)
 {
     char marker[64];
-    for (const struct life *old = sb->lives; old != NULL; old = old->hh.next) {
-        if (old->state != LIFE_GONE || old->name == NULL || strcmp(old->name, life->name) != 0)
+    for (struct life *old = sb->lives; old != NULL; old = old->hh.next) {
+        bool ended = old->state == LIFE_GONE || (old->state == LIFE_HELD && old->ending);
+        if (old == life || !ended || old->name == NULL || strcmp(old->name, life->name) != 0)
             continue;
         life_marker(old, marker, sizeof marker);
         if (has_alias(body, marker))
-            return true;
+            return old;
     }
-    return false;
+    return NULL;
+}
+
+static void give_up(struct standby *sb, struct life *old)
+{
+    if (old->state != LIFE_HELD)
+        return;
+    log_warn(
+        sb->name,
+        "index %s is made anew, so its former life, which was kept for its content, is given up",
+        old->name);
+    old->given_up = true;
+    old->next_try_us = 0;
 }
 
 static void on_former_gone(struct script *script, int http_status, struct span body)
@@ -448,19 +587,21 @@ static void on_former_gone(struct script *script, int http_status, struct span b
 static void on_present(struct script *script, int http_status, struct span body)
 {
     struct standby *sb = script->sb;
-    struct life *life = pending_life(sb);
+    struct life *life = pending_life(sb), *former;
     struct buffer name = {0};
     char marker[64];
     life_marker(life, marker, sizeof marker);
     encoded_name(life, &name);
     if (http_status == 404) {
-        char *create = definition_create_body(sb, life);
+        char *now = definition_now(sb, life);
+        char *create = now == NULL ? NULL : definition_create_body(sb, life, now);
         if (create == NULL)
             script_fail(script, "its definition in the journal is no JSON");
         else
             script_push(script, NULL, create, "PUT", "/%s", buffer_cstr(&name));
         free(create);
-        set_text(&life->applied, life->wanted); /* of an index without a uuid: what was asked for */
+        set_text(&life->applied, now); /* of an index without a uuid: what was asked for */
+        free(now);
         push_gate_and_alias(sb, life);
     } else if (!script_expect(script, http_status, body, false)) {
         ; /* script->why says it */
@@ -469,7 +610,8 @@ static void on_present(struct script *script, int http_status, struct span body)
             life->applied = definition_there(life, body);
         push_changes(sb, life, buffer_cstr(&name)); /* made before a crash of ours, or unheard */
         push_gate_and_alias(sb, life);
-    } else if (is_former_life(sb, life, body)) {
+    } else if ((former = former_life(sb, life, body)) != NULL) {
+        give_up(sb, former);
         script_push(script, on_former_gone, NULL, "DELETE", "/%s", buffer_cstr(&name));
         script_push(script, on_present, NULL, "GET", "/%s", buffer_cstr(&name));
     } else {
@@ -540,37 +682,24 @@ static void on_delete_look(struct script *script, int http_status, struct span b
     buffer_fini(&name);
 }
 
-/* Another life that still has to be filled may have its only content from this one. */
-static const struct life *needs_content_of(const struct standby *sb, const struct life *source)
-{
-    for (const struct life *life = sb->lives; life != NULL; life = life->hh.next) {
-        char uuid[64];
-        if (life == source || life->state == LIFE_GONE || !life->filling || life->wanted == NULL)
-            continue;
-        definition_resized_from(life->wanted, uuid, sizeof uuid);
-        if (*uuid != '\0' && strncmp(source->key, uuid, strlen(uuid)) == 0)
-            return life;
-    }
-    return NULL;
-}
-
 static void end_life(struct standby *sb, struct life *life)
 {
     struct buffer name = {0};
-    const struct life *needed = needs_content_of(sb, life);
+    const char *needed = needs_content_of(sb, life);
     life->ending = true;
-    if (needed != NULL) {
+    life->kept = needed != NULL && !life->given_up;
+    if (life->kept) {
         char why[300];
-        snprintf(
-            why, sizeof why,
-            "deleted on the primary; kept here until %.200s, which was made from it, is seeded",
-            needed->name);
+        snprintf(why, sizeof why, "deleted on the primary; kept here until %.200s is seeded",
+                 needed);
         hold(sb, life, why);
         life->stamp = sb->pending->metadata.state_version;
         if (store_life(sb, life))
             metadata_record_is_applied(sb);
         return;
     }
+    if (!store_life(sb, life)) /* so that a restart does not take it for lost */
+        return;
     encoded_name(life, &name);
     script_push(&sb->script, on_delete_look, NULL, "GET", "/%s/_alias", buffer_cstr(&name));
     buffer_fini(&name);
@@ -706,6 +835,12 @@ static void reapply_life(struct standby *sb, struct life *life)
     buffer_fini(&bytes);
 }
 
+static bool is_due(const struct life *life, uint64_t now_us)
+{
+    return (life->state == LIFE_HELD || life->state == LIFE_CREATING) && life->wanted != NULL &&
+           (!life->kept || life->given_up) && now_us >= life->next_try_us;
+}
+
 void metadata_tick(struct standby *sb, uint64_t now_us)
 {
     script_tick(&sb->script, now_us);
@@ -714,18 +849,18 @@ void metadata_tick(struct standby *sb, uint64_t now_us)
         return;
     }
     if (sb->objects_refused && now_us >= sb->objects_next_us) {
-        sb->objects_next_us = now_us + TRY_AGAIN_US;
-        objects_reapply(sb);
-        return;
+        objects_reapply(sb, now_us);
+        if (sb->applying)
+            return;
     }
     if (now_us < sb->held_next_us)
         return;
-    sb->held_next_us = now_us + TRY_AGAIN_US;
-    for (struct life *life = sb->lives; life != NULL && !sb->applying; life = life->hh.next)
-        if ((life->state == LIFE_HELD || life->state == LIFE_CREATING) && life->wanted != NULL &&
-            strncmp(life->why == NULL ? "" : life->why, "deleted on the primary", 22) != 0 &&
-            now_us >= life->next_try_us) {
-            life->next_try_us = now_us + TRY_AGAIN_US;
+    for (struct life *life = sb->lives; life != NULL; life = life->hh.next)
+        if (is_due(life, now_us)) {
+            life->next_try_us = now_us + TRY_AGAIN_US; /* so that the next one has its turn */
+            life->quiet = life->held_why != NULL;
             reapply_life(sb, life);
+            return;
         }
+    sb->held_next_us = now_us + HELD_LOOK_US;
 }

@@ -88,16 +88,17 @@ void objects_on_end(struct standby *sb)
     const struct metadata *md = &sb->pending->metadata;
     if (sb->script.failed) {
         sb->script.failed = false;
-        log_warn(sb->name, "%.*s %.*s is refused, tried again later: %s", (int)md->type.size,
-                 md->type.data, (int)md->name.size, md->name.data, sb->script.why);
+        if (sb->pending_seq != 0) /* said once, not with each try */
+            log_warn(sb->name, "%.*s %.*s is refused, tried again later: %s", (int)md->type.size,
+                     md->type.data, (int)md->name.size, md->name.data, sb->script.why);
         sb->objects_refused = true;
-        sb->objects_next_us = sb->world->now_us(sb) + TRY_AGAIN_US;
         if (store_object(sb, md, buffer_span(&sb->pending_bytes), 'w') == STATUS_OK)
             metadata_record_is_applied(sb);
         return;
     }
     if (store_object(sb, md, buffer_span(&sb->pending_bytes), 'a') == STATUS_OK) {
         sb->objects_next_us = 0; /* what was refused may have waited for this one */
+        buffer_clear(&sb->objects_tried);
         metadata_record_is_applied(sb);
     }
 }
@@ -146,13 +147,21 @@ void objects_apply(struct standby *sb)
     script_run(&sb->script);
 }
 
+struct refused {
+    struct standby *sb;
+    struct buffer record;
+};
+
+/* The first one behind the one that was tried last. */
 static bool pick_refused(void *arg, struct span key, struct span value)
 {
-    struct buffer *record = arg;
-    (void)key;
-    if (value.size < 2 || value.data[0] != 'w')
+    struct refused *refused = arg;
+    struct buffer *tried = &refused->sb->objects_tried;
+    if (value.size < 2 || value.data[0] != 'w' || span_equal(key, buffer_span(tried)))
         return true;
-    buffer_append_span(record, span_of(value.data + 1, value.size - 1));
+    buffer_clear(tried);
+    buffer_append_span(tried, key);
+    buffer_append_span(&refused->record, span_of(value.data + 1, value.size - 1));
     return false;
 }
 
@@ -173,11 +182,7 @@ enum status metadata_forget_applied(struct standby *sb)
     struct buffer entries = {0}, value = {0};
     for (struct life *life = sb->lives; life != NULL; life = life->hh.next) {
         life->stamp = 0;
-        if (life->standby_uuid == NULL || life->state == LIFE_GONE)
-            continue;
-        free(life->applied);
-        life->applied = NULL;
-        life_set_state(sb, life, LIFE_HELD, "the standby went back in time");
+        life_forget_applied(sb, life, "the standby went back in time");
     }
     enum status status = store_scan(sb->store, STORE_OBJECTS, SPAN_NONE, pick_applied, &entries);
     if (status == STATUS_OK)
@@ -198,14 +203,19 @@ enum status metadata_forget_applied(struct standby *sb)
     return status;
 }
 
-void objects_reapply(struct standby *sb)
+void objects_reapply(struct standby *sb, uint64_t now_us)
 {
-    struct buffer record = {0};
-    if (store_scan(sb->store, STORE_OBJECTS, SPAN_NONE, pick_refused, &record) != STATUS_OK)
+    struct refused refused = {.sb = sb};
+    bool round_begins = sb->objects_tried.size == 0;
+    if (store_scan(sb->store, STORE_OBJECTS, buffer_span(&sb->objects_tried), pick_refused,
+                   &refused) != STATUS_OK)
         standby_stop(sb, STATUS_JOURNAL_IO, "the table of objects cannot be read");
-    sb->objects_refused = record.size != 0;
-    if (record.size != 0) {
-        metadata_apply_bytes(sb, buffer_span(&record));
+    if (refused.record.size != 0) {
+        metadata_apply_bytes(sb, buffer_span(&refused.record));
+    } else { /* the round is over */
+        buffer_clear(&sb->objects_tried);
+        sb->objects_refused = !round_begins;
+        sb->objects_next_us = now_us + TRY_AGAIN_US;
     }
-    buffer_fini(&record);
+    buffer_fini(&refused.record);
 }

@@ -335,19 +335,26 @@ static void fill_bulk(struct standby *sb, struct lane *lane)
     (void)commit_position(sb);
 }
 
+static void slow_down(struct standby *sb, struct lane *lane, const char *why);
+
 static void start_bulk(struct standby *sb, struct lane *lane)
 {
     (void)FAILPOINT("R2");
     fill_bulk(sb, lane);
     if (lane->flying == NULL || sb->state == STANDBY_STOPPED)
         return;
+    if (FAILPOINT("R3")) { /* nothing is sent */
+        lane_put_back(lane, lane->flying);
+        lane->flying = NULL;
+        slow_down(sb, lane, "failpoint R3");
+        return;
+    }
     lane->busy = true;
     sb->lanes_busy++;
     sb->bulks_sent++;
     lane->call.timeout_us = sb->conf->request_timeout;
     lane->call.on_done = bulk_on_done;
     lane->call.arg = lane;
-    (void)FAILPOINT("R3");
     sb->world->call(sb, &lane->call);
 }
 
@@ -484,12 +491,13 @@ static void take_items(struct standby *sb, struct lane *lane)
     *again_tail = item;
     bool any = again != NULL;
     lane_put_back(lane, again);
+    if (status == STATUS_OK && FAILPOINT("R5"))
+        status = STATUS_JOURNAL_IO;
     if (status != STATUS_OK) {
         store_abort(sb->store);
         (void)store_failed(sb, status);
         return;
     }
-    (void)FAILPOINT("R5");
     if (commit_position(sb)) {
         if (any)
             slow_down(sb, lane, "some rows of a bulk were not taken");
@@ -651,9 +659,9 @@ static bool read_more(struct standby *sb)
         return false;
     struct block *block = bytes_zalloc(sizeof *block);
     block->references = 1;
-    (void)FAILPOINT("R0");
-    enum status status =
-        sb->world->read(sb, sb->next_seq, READ_RECORDS, READ_BYTES, &block->bytes, &count);
+    enum status status = FAILPOINT("R0") ? STATUS_JOURNAL_IO
+                                         : sb->world->read(sb, sb->next_seq, READ_RECORDS,
+                                                           READ_BYTES, &block->bytes, &count);
     if (status == STATUS_NOT_FOUND)
         standby_stop(sb, STATUS_JOURNAL_MISSING,
                      "the journal no longer has seq %" PRIu64

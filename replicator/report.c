@@ -33,6 +33,8 @@ static const char *index_why(const struct life *life)
         return "it takes no writes: a block, a closed index, or missing rights";
     if (life->why != NULL)
         return life->why;
+    if (life->aliases_held)
+        return "an alias of it waits for an index that is filling to be seeded";
     return life->filling ? "it had content before Tandem saw it; that content is not here" : "";
 }
 
@@ -43,7 +45,7 @@ static json_t *indices_status(const struct standby *sb, json_t *problems, uint64
     for (const struct life *life = sb->lives; life != NULL; life = life->hh.next) {
         *waiting += life->waiting;
         bool well = life->state == LIFE_READY && !life->stopped && !life->blocked &&
-                    !life->filling && life->waiting == 0;
+                    !life->filling && !life->aliases_held && life->waiting == 0;
         if (life->state == LIFE_GONE || well)
             continue;
         json_array_append_new(indices, json_pack("{s:s?, s:I, s:s, s:s, s:I}", "name", life->name,

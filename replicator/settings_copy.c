@@ -147,9 +147,38 @@ static json_t *hidden_alias(const struct standby *sb)
     return knows_hidden ? json_pack("{s:b}", "is_hidden", 1) : json_object();
 }
 
-char *definition_create_body(struct standby *sb, const struct life *life)
+bool definition_has_alias(const char *definition, const char *name)
 {
-    json_t *definition = load(life->wanted);
+    json_t *json = load(definition);
+    bool has = json_object_get(json_object_get(json, "aliases"), name) != NULL;
+    json_decref(json);
+    return has;
+}
+
+char *definition_choose_aliases(const char *definition, const char *from,
+                                bool (*keep)(void *arg, const char *name),
+                                bool (*add)(void *arg, const char *name), void *arg, bool *changed)
+{
+    json_t *json = load(definition), *other = load(from), *value;
+    json_t *chosen = json_object();
+    json_t *own = json_object_get(json, "aliases"), *old = json_object_get(other, "aliases");
+    const char *name;
+    *changed = false;
+    json_object_foreach(own, name, value) if (keep(arg, name)) json_object_set(chosen, name, value);
+    else *changed = true;
+    json_object_foreach(old, name, value) if (json_object_get(own, name) == NULL && add(arg, name))
+    {
+        json_object_set(chosen, name, value);
+        *changed = true;
+    }
+    json_object_set_new(json, "aliases", chosen);
+    json_decref(other);
+    return dump(json);
+}
+
+char *definition_create_body(struct standby *sb, const struct life *life, const char *text)
+{
+    json_t *definition = load(text);
     if (definition == NULL)
         return NULL;
     json_t *settings = copied_settings(definition);

@@ -60,6 +60,7 @@ void standby_stop(struct standby *sb, enum status status, const char *format, ..
     vsnprintf(sb->why, sizeof sb->why, format, args);
     va_end(args);
     log_error(sb->name, "stopping: %s (%s)", sb->why, status_text(status));
+    sb->stopped_by = status;
     standby_set_state(sb, STANDBY_STOPPED);
 }
 
@@ -71,7 +72,7 @@ const char *life_state_name(enum life_state state)
 void life_set_state(struct standby *sb, struct life *life, enum life_state next, const char *why)
 {
     CHECK(life_states[life->state].next & BIT(next));
-    if (life->state != next)
+    if (life->state != next && !life->quiet)
         log_info(sb->name, "index %s: %s -> %s%s%s", life->name == NULL ? "?" : life->name,
                  life_states[life->state].name, life_states[next].name, why == NULL ? "" : ": ",
                  why == NULL ? "" : why);
@@ -99,6 +100,15 @@ struct life *life_get(struct standby *sb, uint32_t incarnation)
     return life;
 }
 
+void life_forget_applied(struct standby *sb, struct life *life, const char *why)
+{
+    if (life->standby_uuid == NULL || life->state == LIFE_GONE)
+        return;
+    free(life->applied);
+    life->applied = NULL;
+    life_set_state(sb, life, LIFE_HELD, why);
+}
+
 int64_t standby_version(struct standby *sb, uint64_t timeline, uint64_t term, int64_t seq_no)
 {
     uint64_t base = 0;
@@ -120,6 +130,8 @@ const char *standby_state_name(const struct standby *sb)
         for (const struct life *life = sb->lives; life != NULL; life = life->hh.next)
             if (life->stopped || life->state == LIFE_HELD)
                 return "blocked";
+        if (parked_count(((struct standby *)(uintptr_t)sb)) != 0)
+            return "parked";
         bool behind = standby_lag_records(sb) > sb->conf->lag_max_records ||
                       standby_lag_us(sb) > sb->conf->lag_max;
         return behind ? "catching_up" : "in_sync";
@@ -191,7 +203,8 @@ static bool bootstrap(struct standby *sb)
         return true;
     }
     sb->bootstrap_at += used;
-    if (span_equal(record.metadata.type, SPAN("index")) && !record.metadata.gone)
+    if (sb->bootstrap_incomplete && span_equal(record.metadata.type, SPAN("index")) &&
+        !record.metadata.gone)
         life_get(sb, record.metadata.incarnation)->incomplete = true;
     if (!record.metadata.gone)
         metadata_apply_bytes(sb, span_of(rest.data, used));
@@ -271,6 +284,7 @@ void standby_free(struct standby *sb)
         life_free(sb, sb->lives);
     buffer_fini(&sb->pending_bytes);
     buffer_fini(&sb->bootstrap);
+    buffer_fini(&sb->objects_tried);
     free(sb->pending);
     free(sb->cluster_uuid);
     free(sb->session_text);

@@ -70,6 +70,7 @@ struct life {
     char hex[17];          /* names it on the standby */
     enum life_state state; /* moved by life_set_state() only */
     char *why;             /* of LIFE_HELD */
+    char *held_why;        /* what was said of it last */
     char *applied;         /* the definition that the standby has, JSON; NULL when none */
     char *wanted;          /* the newest definition read */
     char *standby_uuid;    /* of the index there; NULL before it is made */
@@ -81,8 +82,13 @@ struct life {
     bool filling;       /* it has content that no row brings */
     bool incomplete;    /* its beginning was no longer in the journal: filling for this standby */
     bool ending;        /* deleted on the primary; not here yet */
+    bool kept;          /* ending, but another index needs its content */
+    bool given_up;      /* kept no longer: its name has another life */
     bool stopped;       /* a row was refused, and the policy is to stop */
     bool blocked;       /* writes are refused by a block, a closed index, or for our rights */
+    bool quiet;         /* it is tried again: what was said of it before is not said again */
+    bool gate_open;     /* perhaps: a mapping was being put, and its end was not seen */
+    bool aliases_held;  /* some alias stays where it was until an index is seeded */
     bool stray;         /* a bulk with its rows went unheard: it may still be executed */
     bool alias_away;    /* its alias was taken off, and is not back yet */
     bool alias_lost;    /* a row found no alias of ours: is the index the one that we made? */
@@ -138,10 +144,11 @@ struct standby {
 
     enum standby_state state; /* moved by standby_set_state() only */
     bool paused;
-    bool begin_again; /* STOPPED, but taking the standby over once more mends it */
-    char why[512];   /* of STOPPED, or what is wrong now */
-    char alarm[512]; /* blocks and rights: retried, but somebody must act */
-    bool away;       /* the last call did not reach it */
+    enum status stopped_by; /* of STOPPED */
+    bool begin_again;       /* STOPPED, but taking the standby over once more mends it */
+    char why[512];          /* of STOPPED, or what is wrong now */
+    char alarm[512];        /* blocks and rights: retried, but somebody must act */
+    bool away;              /* the last call did not reach it */
     uint64_t away_since_us;
     uint64_t begun_us;
 
@@ -167,8 +174,11 @@ struct standby {
     uint64_t rewind_to; /* while taking over: seq to begin at, at the latest */
     struct script takeover;
     struct buffer
-        bootstrap; /* definition records of a journal whose beginning is gone; applied first */
+        bootstrap; /* the journal's present definitions, where its records do not tell them all: its
+                      beginning is gone, or our tables were lost; applied first */
     size_t bootstrap_at;
+    bool bootstrap_incomplete; /* the beginning is gone: indices have rows that never come */
+    bool lost_tables;          /* the store was empty, and the standby was not */
 
     /* bases of the timelines seen */
     struct base bases[16];
@@ -198,7 +208,8 @@ struct standby {
     struct record *pending; /* the record being applied; spans into pending_bytes */
     struct buffer pending_bytes;
     uint64_t pending_seq;
-    bool objects_refused; /* some object waits for another one */
+    bool objects_refused;        /* some object waits for another one */
+    struct buffer objects_tried; /* key of the last one tried in this round; empty: none yet */
     uint64_t objects_next_us;
     uint64_t held_next_us;
 
@@ -242,6 +253,8 @@ const char *life_state_name(enum life_state state);
 struct life *life_find(struct standby *sb, uint32_t incarnation);
 struct life *life_get(struct standby *sb, uint32_t incarnation);
 void life_free(struct standby *sb, struct life *life);
+/* What the standby has of LIFE must be looked up: no row goes before. */
+void life_forget_applied(struct standby *sb, struct life *life, const char *why);
 /* The alias through which rows of LIFE are written in this session. */
 void life_alias(const struct standby *sb, const struct life *life, struct buffer *out);
 /* V of a row of TIMELINE. */
@@ -306,14 +319,21 @@ bool metadata_is_reread(const struct standby *sb);
 void objects_apply(struct standby *sb);
 /* Its call has ended. */
 void objects_on_end(struct standby *sb);
-/* Tries the next one that was refused again. */
-void objects_reapply(struct standby *sb);
+/* Tries the next one that was refused again; all of them have their turn before the next round. */
+void objects_reapply(struct standby *sb, uint64_t now_us);
 
 /* ---- settings_copy.c ---- */
 /* The body of the create call for a definition: settings without what is the site's own, mappings,
  * aliases, and a first alias that says whose it is. Caller frees. NULL: the definition is no JSON.
  */
-char *definition_create_body(struct standby *sb, const struct life *life);
+char *definition_create_body(struct standby *sb, const struct life *life, const char *definition);
+/* True when DEFINITION (may be NULL) has the alias NAME. */
+bool definition_has_alias(const char *definition, const char *name);
+/* DEFINITION with the aliases for which KEEP(arg, name) is true, and those of FROM (may be NULL)
+ * for which ADD is. *CHANGED: they are not DEFINITION's own. Caller frees. */
+char *definition_choose_aliases(const char *definition, const char *from,
+                                bool (*keep)(void *arg, const char *name),
+                                bool (*add)(void *arg, const char *name), void *arg, bool *changed);
 /* Settings that differ between two definitions, as the body of a settings call; NULL when none.
  * BEFORE may be NULL. */
 char *definition_settings_change(struct standby *sb, const char *before, const char *after);

@@ -256,14 +256,19 @@ static void takeover_on_end(struct script *script)
     bool fresh = sb->checkpoint == 0 && sb->stored_checkpoint == 0;
     if (fresh && start < info.first_seq) {
         start = info.first_seq; /* its beginning is gone: what was there before must be seeded */
-        if (sb->world->definitions(sb, collect_definition, sb) != STATUS_OK)
-            standby_stop(sb, STATUS_JOURNAL_IO, "the journal's definitions cannot be read");
+        sb->bootstrap_incomplete = true;
+    }
+    bool told_apart = sb->bootstrap_incomplete || sb->lost_tables;
+    if (told_apart && sb->world->definitions(sb, collect_definition, sb) != STATUS_OK) {
+        standby_stop(sb, STATUS_JOURNAL_IO, "the journal's definitions cannot be read");
+        return;
     }
     if (sb->reread_to < sb->checkpoint)
         sb->reread_to = sb->checkpoint;
     replay_start(sb, start);
     if (!store_identity(sb))
         return;
+    sb->world->report(sb, start - 1); /* the retention must keep what is about to be read */
     log_info(sb->name,
              "taken over, replaying (session=%" PRIu64 " life=%" PRIu64 " seq=%" PRIu64
              " journal_last_seq=%" PRIu64 ")",
@@ -298,6 +303,10 @@ static void check_life(struct standby *sb, struct life *life, const json_t *indi
             life->ending = true;
             life_set_state(sb, life, LIFE_HELD, "it came back with an older copy of the standby");
         }
+        return;
+    }
+    if (life->ending) { /* if it is away, that was us */
+        life->given_up = life->kept && (uuid == NULL || strcmp(uuid, life->standby_uuid) != 0);
         return;
     }
     if (uuid == NULL || strcmp(uuid, life->standby_uuid) != 0) {
@@ -462,10 +471,12 @@ static void on_registry(struct script *script, int http_status, struct span body
         json_array_foreach(json_object_get(json_object_get(json, "hits"), "hits"), i, hit)
         {
             char *text = json_dumps(json_object_get(hit, "_source"), JSON_COMPACT);
-            (void)life_load(sb, span_cstr(text));
+            (void)life_load(sb, span_cstr(text)); /* as it was made; see bootstrap for the rest */
             free(text);
         }
     }
+    for (struct life *life = sb->lives; life != NULL; life = life->hh.next)
+        life_forget_applied(sb, life, "the replicator's tables were lost: it is compared");
     json_decref(json);
 }
 
@@ -542,7 +553,7 @@ static void on_document(struct script *script, int http_status, struct span body
     } else if (script_expect(script, http_status, body, false) &&
                belongs_to_us(sb, script, source)) {
         uint64_t checkpoint = (uint64_t)json_integer_value(json_object_get(source, "checkpoint"));
-        bool lost_tables = sb->lives == NULL && sb->checkpoint == 0;
+        sb->lost_tables = sb->lives == NULL && sb->checkpoint == 0;
         sb->life = (uint64_t)json_integer_value(json_object_get(source, "life"));
         sb->session = (uint64_t)json_integer_value(json_object_get(source, "session")) + 1;
         sb->marks[0] =
@@ -551,7 +562,7 @@ static void on_document(struct script *script, int http_status, struct span body
             (uint64_t)json_integer_value(json_array_get(json_object_get(source, "marks"), 1));
         if (checkpoint < stored_number(sb, "document_checkpoint"))
             new_life_of_standby(sb, source, checkpoint);
-        if (lost_tables) { /* remembered deletes are lost too: begin where no older row can come
+        if (sb->lost_tables) { /* remembered deletes are lost too: begin where no older row can come
                               from */
             sb->checkpoint = sb->marks[0];
             script_push(script, on_optional, NULL, "POST", "/.tandem/_refresh");

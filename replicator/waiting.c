@@ -451,6 +451,7 @@ void life_free(struct standby *sb, struct life *life)
     free(life->key);
     free(life->name);
     free(life->why);
+    free(life->held_why);
     free(life->applied);
     free(life->wanted);
     free(life->standby_uuid);

@@ -39,6 +39,8 @@ EXCLUDED = (
 SITE_SETTINGS = (
     "index.uuid index.history.uuid index.creation_date* index.provided_name index.version.* "
     "index.number_of_replicas index.auto_expand_replicas index.routing.allocation.* index.blocks.* "
+    "index.routing.rebalance.* index.allocation.* index.unassigned.* index.priority "
+    "index.store.preload index.resize.* index.shrink.* index.split.* "
     "index.refresh_interval index.gc_deletes index.final_pipeline index.mapping.total_fields.limit "
     "index.translog.durability index.verified_before_close "
     # Compared as what it comes to, with the number of shards.

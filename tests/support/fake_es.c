@@ -67,12 +67,13 @@ struct conn {
     int fd;
     enum conn_state state;
     struct buffer in, out;
-    struct buffer method, target, content_type, body; /* of the present request */
+    struct buffer method, target, content_type, authorization, body; /* of the present request */
     struct http_body framing;
     bool keep_alive, gzip, close_after;
     bool drains; /* what still comes is read and dropped, so that the answer is not lost in a reset
                   */
     unsigned interval_ms; /* 0: as fast as it goes */
+    size_t at_once;       /* what of `out` goes in front of that, as fast as it goes */
     uint64_t next_byte_us;
     struct conn *next;
 };
@@ -140,6 +141,8 @@ static void log_request(struct server *server, const struct conn *conn, const st
     buffer_append_json_string(&entry, buffer_span(&conn->method));
     buffer_append_cstr(&entry, ",\"target\":");
     buffer_append_json_string(&entry, buffer_span(&conn->target));
+    buffer_append_cstr(&entry, ",\"authorization\":");
+    buffer_append_json_string(&entry, buffer_span(&conn->authorization));
     buffer_appendf(&entry, ",\"body_size\":%zu,\"fault\":\"%s\",\"time_us\":%" PRIu64 "}",
                    conn->body.size, fault_word(fault == NULL ? FAULT_NONE : fault->action),
                    now_us());
@@ -169,6 +172,7 @@ static void conn_free(struct server *server, struct conn *conn)
     buffer_fini(&conn->method);
     buffer_fini(&conn->target);
     buffer_fini(&conn->content_type);
+    buffer_fini(&conn->authorization);
     buffer_fini(&conn->body);
     free(conn);
 }
@@ -260,6 +264,7 @@ static void conn_answer_badly(struct conn *conn, const struct fault *fault,
         if (fault->action == FAULT_TRUNCATED)
             out->size -= body.size - body.size / 2;
         conn->interval_ms = fault->action == FAULT_DRIP ? fault->interval_ms : 0;
+        conn->at_once = fault->drip_body ? out->size - body.size : 0;
         conn->close_after = conn->close_after || fault->action == FAULT_HALF_ANSWER ||
                             fault->action == FAULT_TRUNCATED || fault->action == FAULT_CLOSE_AFTER;
         return;
@@ -559,7 +564,7 @@ static bool take_head(struct server *server, struct conn *conn)
         .target_max = 65536, .head_max = 131072, .fields_max = 200};
     struct http_refusal refusal;
     struct http_head head;
-    struct span type = SPAN_NONE, encoding = SPAN_NONE;
+    struct span type = SPAN_NONE, encoding = SPAN_NONE, authorization = SPAN_NONE;
     enum status status = http_parse_request(buffer_span(&conn->in), &limits, &head, &refusal);
     if (status == STATUS_NEED_MORE)
         return false;
@@ -574,6 +579,8 @@ static bool take_head(struct server *server, struct conn *conn)
     buffer_clear(&conn->body);
     http_field_get(&head, SPAN("content-type"), &type);
     keep(&conn->content_type, type);
+    http_field_get(&head, SPAN("authorization"), &authorization);
+    keep(&conn->authorization, authorization);
     conn->gzip = http_field_get(&head, SPAN("content-encoding"), &encoding) &&
                  span_equal_nocase(encoding, SPAN("gzip"));
     conn->keep_alive = head.keep_alive;
@@ -625,7 +632,7 @@ static void conn_write(struct conn *conn)
         if (now_us() < conn->next_byte_us)
             return;
         conn->next_byte_us = now_us() + (uint64_t)conn->interval_ms * 1000;
-        size = 1;
+        size = conn->at_once != 0 ? conn->at_once : 1;
     }
     while (size != 0) {
         ssize_t sent = send(conn->fd, conn->out.data, size, MSG_NOSIGNAL);
@@ -635,6 +642,7 @@ static void conn_write(struct conn *conn)
             return;
         }
         buffer_consume(&conn->out, (size_t)sent);
+        conn->at_once -= conn->at_once < (size_t)sent ? conn->at_once : (size_t)sent;
         size = conn->interval_ms != 0 ? 0 : conn->out.size;
     }
     if (conn->out.size != 0 || conn->state != CONN_SENDING)

@@ -29,7 +29,7 @@
     X(DELAY,               "delay")               /* executed and answered after delay_ms */       \
     X(LATE,                "late")                /* answered with status now, executed after delay_ms */ \
     X(SLOW_ANSWER,         "slow_answer")         /* executed now, answered after delay_ms */      \
-    X(DRIP,                "drip")                /* executed, the answer byte by byte, one per interval_ms */ \
+    X(DRIP,                "drip")                /* executed, the answer (`part` "body": only that) byte by byte, one per interval_ms */ \
     X(GARBAGE,             "garbage")             /* executed, answered with no HTTP */            \
     X(OVERSIZED,           "oversized")           /* executed, Content-Length larger than what follows, closed */ \
     X(EXTRA,               "extra")               /* executed, another answer behind the answer */ \
@@ -53,6 +53,7 @@ struct fault {
     char *method, *prefix, *contains, *body; /* NULL: any. Of the target: prefix, contains */
     bool at_head;   /* judged when the head has come; BODY is not looked at */
     bool execute;   /* HANG: it is executed all the same */
+    bool drip_body; /* DRIP: the head comes at once */
     unsigned nth;   /* fires from the nth match on, from 1 */
     unsigned count; /* how often; 0: always */
     unsigned seen, fired;

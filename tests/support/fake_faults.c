@@ -42,7 +42,8 @@ static bool member_known(const char *name)
     static const char *const names[] = {"action",        "method",      "prefix", "contains",
                                         "body_contains", "at",          "nth",    "count",
                                         "status",        "body",        "type",   "item",
-                                        "delay_ms",      "interval_ms", "lines",  "execute"};
+                                        "delay_ms",      "interval_ms", "lines",  "execute",
+                                        "part"};
     for (size_t i = 0; i < COUNT_OF(names); i++)
         if (strcmp(name, names[i]) == 0)
             return true;
@@ -63,7 +64,7 @@ static void fault_free(struct fault *fault)
 
 static const char *fault_read(struct fault *fault, const json_t *rule)
 {
-    const char *action = json_string_value(json_object_get(rule, "action")), *name, *at;
+    const char *action = json_string_value(json_object_get(rule, "action")), *name, *at, *part;
     json_t *value;
     size_t i;
     json_object_foreach((json_t *)(uintptr_t)rule, name, value)
@@ -91,6 +92,8 @@ static const char *fault_read(struct fault *fault, const json_t *rule)
     fault->interval_ms = number_of(rule, "interval_ms", 10);
     fault->lines = number_of(rule, "lines", 1000);
     fault->execute = json_is_true(json_object_get(rule, "execute"));
+    part = json_string_value(json_object_get(rule, "part"));
+    fault->drip_body = part != NULL && strcmp(part, "body") == 0;
     at = json_string_value(json_object_get(rule, "at"));
     fault->at_head = fault->action == FAULT_EARLY || (at != NULL && strcmp(at, "head") == 0);
     return NULL;

@@ -1,7 +1,11 @@
-"""fake.py - starts fake_es, the scripted cluster, and scripts it.
+"""fake.py - starts fake_es, the scripted cluster, and scripts it; and gates, nodes of it that fail alone.
 
 SPDX-License-Identifier: Apache-2.0
 """
+
+import re
+import socket
+import threading
 
 import processes
 from tandem import program, request
@@ -82,3 +86,119 @@ class FakeEs:
 
     def pause(self, milliseconds):
         self.control("POST", "pause?ms=%d" % milliseconds)
+
+
+class Trap:
+    """Cuts the connection of the first request with MARKER in its head, on whichever gate it comes.
+
+    share: of its body, that comes before the cut; executes: it is passed on, and cut when it is answered.
+    """
+
+    def __init__(self, marker, share=1.0, executes=False):
+        self.marker, self.share, self.executes = marker, share, executes
+        self.hits = 0  # requests with the marker, also behind the first
+        self.sprung = False
+
+    def size(self, data):
+        """How much of DATA, which begins with a request, comes before the cut; None: not for us."""
+        head, end, _ = data.partition(b"\r\n\r\n")
+        if not end or self.marker not in head:
+            return None
+        self.hits += 1
+        if self.hits > 1:
+            return None
+        length = re.search(rb"(?i)content-length: *(\d+)", head)
+        return len(head) + 4 + int(self.share * int(length.group(1) if length else 0))
+
+
+class Gate:
+    """A port in front of a fake: a node of that cluster, which can be shut, or demand TLS."""
+
+    def __init__(self, fake, tls=None):
+        self.fake, self.tls = fake, tls
+        self.port = processes.free_port()
+        self.url = "%s://127.0.0.1:%d" % ("https" if tls else "http", self.port)
+        self.trap = None
+        self.connections = 0
+        self.bytes = 0  # of requests that were passed on
+        self.open = set()
+        self.listen()
+
+    def listen(self):
+        self.listener = socket.create_server(("127.0.0.1", self.port), backlog=128)
+        threading.Thread(target=self._accept, args=(self.listener,), daemon=True).start()
+
+    def shut(self):
+        """Refuses connections, and closes those there are."""
+        self.listener.shutdown(socket.SHUT_RDWR)  # else the thread in accept() would keep it
+        self.listener.close()
+        for sock in list(self.open):
+            _end(sock)
+
+    def _accept(self, listener):
+        while True:
+            try:
+                sock, _ = listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
+
+    def _serve(self, sock):
+        behind = None
+        try:
+            if self.tls:
+                sock = self.tls.wrap_socket(sock, server_side=True)
+            behind = socket.create_connection(("127.0.0.1", self.fake.port))
+            self.connections += 1
+            self.open.add(sock)
+            cut = threading.Event()
+            threading.Thread(target=self._answers, args=(behind, sock, cut), daemon=True).start()
+            self._requests(sock, behind, cut)
+        except OSError:
+            pass
+        finally:
+            self.open.discard(sock)
+            for each in (sock, behind):
+                if each is not None:
+                    _end(each)
+
+    def _requests(self, sock, behind, cut):
+        """Until the client ends. Requests are not pipelined to us, so each begins with what is read."""
+        while data := sock.recv(1 << 16):
+            size = self.trap.size(data) if self.trap else None
+            if size is not None:
+                if self.trap.executes:
+                    cut.set()
+                while len(data) < size:
+                    more = sock.recv(1 << 16)
+                    if not more:
+                        return
+                    data += more
+                if not self.trap.executes:
+                    self._cut(sock)
+                    return
+            behind.sendall(data)
+            self.bytes += len(data)
+
+    def _answers(self, behind, sock, cut):
+        try:
+            while data := behind.recv(1 << 16):
+                if cut.is_set():
+                    self._cut(sock)
+                    return
+                sock.sendall(data)
+            _end(sock)
+        except OSError:
+            pass
+
+    def _cut(self, sock):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        sock.close()
+        self.trap.sprung = True
+
+
+def _end(sock):
+    try:
+        sock.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass

@@ -30,11 +30,16 @@ SOON_S = 30
 
 
 class Scripted(Tandem):
-    """A Tandem whose primary and standby are fakes; `a` and `b` are their other names."""
+    """A Tandem whose primary and standby are fakes; `a` and `b` are their other names.
+
+    settings: a dict, or what makes one of the two fakes, whose ports are known then.
+    """
 
     def __init__(self, folder, settings=None):
         self.a = FakeEs("a", os.path.join(folder, "fake-a.log"))
         self.b = FakeEs("b", os.path.join(folder, "fake-b.log"))
+        if callable(settings):
+            settings = settings(self.a, self.b)
         super().__init__(folder, self.a, {"b": self.b}, dict(SETTINGS, **(settings or {})))
         self.proxy.environment = dict(FREES)
 

@@ -1,16 +1,20 @@
 """test_failpoints.py - every step of a write and of its replay, with a death, an error and a delay at each.
 
 The steps are named in the sources, FAILPOINT("P3b"): P0 admitted, P1 body complete, P2 prepared, P3a before the transaction, P3b
-before its commit, P3c intent durable, P5 before the first byte to the primary, P6 behind the last, P7 answered, P8 rows being
+before its commit, P3c intent durable, P5 before the first byte to the primary, P5b when only a part of it was sent, P6 behind the last, P7 answered, P8 rows being
 written, P9 before the first byte to the client, P10 behind it; R0 read, R1 decode, R2 group, R3 before the bulk, R4
 answered, R5 verdicts, R6 before the checkpoint, R7 before the journal is trimmed.
 
 SPDX-License-Identifier: Apache-2.0
 """
 
+import http.client
+
 import pytest
 
 from processes import wait_until
+from scripted import FREES, SOON_S, applied, scripted_tandem, source, writes
+from shared import lines
 from test_kills import ENDLESS, check_journal, wait_progress
 from test_mixed_workload import opensearch
 from workload import Workload
@@ -71,3 +75,38 @@ def test_a_replay_that_is_cut_at(step, tandem, seed):
 @pytest.mark.settings({"journal.keep_size": "64KB", "journal.keep_age": "1s"})
 def test_a_journal_that_is_cut_while_it_is_trimmed(tandem, seed):
     run_step(tandem, seed, tandem.proxy, "R7")
+
+
+# --- a body that does not fit into what the kernel takes at once -------------------------------------
+
+@pytest.fixture
+def scripted(request, run_folder):
+    yield from scripted_tandem(request, run_folder)
+
+
+@pytest.mark.parametrize("action", ["kill", "error:once"])
+@pytest.mark.parametrize("path", ["/_doc/new", "/_bulk"])
+def test_a_request_of_which_only_a_part_was_sent_leaves_a_row_that_says_so(scripted, path, action):
+    """K4: P5b. The primary has executed nothing, and this is what the journal says of each document."""
+    index = scripted.index("books")
+    scripted.put(index, "old", {"n": 1})
+    scripted.proxy.stop()
+    scripted.proxy.environment = dict(FREES, TANDEM_FAILPOINTS="P5b=" + action)
+    scripted.proxy.start()
+    big = {"text": "x" * 8_000_000}
+    body = big if path == "/_doc/new" else lines({"index": {"_id": "new"}}, big, {"delete": {"_id": "old"}})
+    if action == "kill":
+        with pytest.raises((OSError, http.client.HTTPException)):
+            scripted.request("POST", "/" + index + path, body)
+        wait_until(lambda: not scripted.proxy.running(), SOON_S, "it died")
+        scripted.proxy.environment = dict(FREES)
+        scripted.proxy.start()
+    else:
+        answer = scripted.request("POST", "/" + index + path, body)
+        assert (answer.status, answer.headers["x-tandem-outcome"]) == (504, "unknown"), answer
+    wait_until(lambda: scripted.proxy.status()["open_intents"] == 0, SOON_S, "no intent is open")
+    scripted.equal(index)
+    assert [entry["id"] for entry in applied(scripted.a, index)] == ["old"]
+    assert writes(scripted.a, index) == 1  # and nothing whole came but the first
+    assert all(" negative" in row for row in scripted.rows(index, "new")) and scripted.rows(index, "new")
+    assert source(scripted.b, index, "new") is None and source(scripted.b, index, "old") == {"n": 1}

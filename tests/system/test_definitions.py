@@ -11,6 +11,7 @@ import pytest
 from processes import wait_until
 from shared import equal_indices, lines, must, shared_tandem
 from tandem import request
+from test_operator import reload
 
 ONE_SHARD = {"settings": {"number_of_shards": 1, "number_of_replicas": 0}}
 
@@ -151,9 +152,9 @@ def test_values_that_would_be_guessed_differently(tandem):
 
 # --- lives ----------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("how", ["through", "behind"])
-def test_deleted_and_made_again_under_load(tandem, how):
-    index, ends = "again-" + how, threading.Event()
+def delete_and_make_again(tandem, how, index):
+    """Under the load of writers that mind nothing."""
+    ends = threading.Event()
     admin = tandem.url if how == "through" else tandem.primary.url
 
     def write(number):
@@ -179,6 +180,27 @@ def test_deleted_and_made_again_under_load(tandem, how):
     ends.set()
     join(threads, errors)
     equal_indices(tandem, index)
+
+
+@pytest.mark.parametrize("how", ["through", "behind"])
+def test_deleted_and_made_again_under_load(tandem, how):
+    delete_and_make_again(tandem, how, "again-" + how)
+
+
+@pytest.fixture
+def confirming(tandem):
+    """Every write waits for a state read that shows which life it hit."""
+    for chosen in ("always", "auto"):
+        tandem.settings["lives"] = {"confirm": chosen}
+        tandem.write_config()
+        reload(tandem.proxy)
+        if chosen == "always":
+            yield tandem
+
+
+@pytest.mark.parametrize("how", ["through", "behind"])
+def test_deleted_and_made_again_while_every_write_confirms_its_life(confirming, how):
+    delete_and_make_again(confirming, how, "confirmed-" + how)
 
 
 def test_a_deleted_index_goes_from_the_standby(tandem):

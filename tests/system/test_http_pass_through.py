@@ -4,6 +4,7 @@ SPDX-License-Identifier: Apache-2.0
 """
 
 import gzip
+import json
 import os
 import socket
 import threading
@@ -297,15 +298,38 @@ def test_a_loop_is_seen(primary, port):
     assert got.status == 508 and len(primary.requests) == 1
 
 
-def test_sniffing_clients_are_told_to_stay(primary, port):
-    nodes = (b'{"_nodes":{"total":1,"successful":1,"failed":0},"cluster_name":"fake","nodes":{"n1":{"name":"n",'
-             b'"http":{"bound_address":["10.0.0.1:9200"],"publish_address":"10.0.0.1:9200","max_content_length_in_bytes":1}}}}')
-    for data in (answer(200, nodes), answer(200, chunked(nodes[:50], nodes[50:]), [("Transfer-Encoding", "chunked")],
+NODES = (b'{"_nodes":{"total":1,"successful":1,"failed":0},"cluster_name":"fake","nodes":{"n1":{"name":"n",'
+         b'"http":{"bound_address":["10.0.0.1:9200"],"publish_address":"10.0.0.1:9200","max_content_length_in_bytes":1}}}}')
+SNIFFING = ("/_nodes/http", "/_nodes/_all/http", "/_nodes/n1/http", "/_nodes/_all/http?pretty&filter_path=nodes")
+
+
+@pytest.mark.parametrize("target", SNIFFING)
+def test_sniffing_clients_are_told_to_stay(primary, port, target):
+    for data in (answer(200, NODES), answer(200, chunked(NODES[:50], NODES[50:]), [("Transfer-Encoding", "chunked")],
                                             length=False)):
         says(primary, data)
-        got = get(port, "/_nodes/http", fields=[("Accept-Encoding", "gzip")])
-        assert b"127.0.0.1:%d" % port in got.body
+        got = get(port, target, fields=[("Accept-Encoding", "gzip")])
+        (node,) = json.loads(got.body)["nodes"].values()
+        tandem = "127.0.0.1:%d" % port
+        assert (node["http"]["publish_address"], node["http"]["bound_address"]) == (tandem, [tandem]), got.body
+        assert b"10.0.0.1" not in got.body
         assert primary.requests[-1].get("Accept-Encoding") is None
+
+
+@pytest.mark.parametrize("settings,named", [({"proxy.rewrite_nodes": False}, None),
+                                            ({"proxy.publish": "tandem.example:9200"}, "tandem.example:9200")])
+def test_what_sniffing_clients_are_told_is_a_setting(settings, named):
+    primary = FakePrimary(lambda request, connection: answer(200, NODES))
+    proxy = Proxy([primary.url], settings)
+    try:
+        for target in SNIFFING:
+            got = get(proxy.port, target)
+            (node,) = json.loads(got.body)["nodes"].values()
+            assert node["http"]["publish_address"] == (named or "10.0.0.1:9200"), got.body
+            assert named or got.body == NODES
+    finally:
+        proxy.stop()
+        primary.stop()
 
 
 def test_a_slow_reader_costs_one_buffer(pair, primary, port):

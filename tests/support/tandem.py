@@ -26,6 +26,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 START_S = 30
 # A replicator that lost its standby tries again after at most backoff_max, which we set to 2 s.
 CATCH_UP_S = 60
+# For tests that look at memory: the sanitizer keeps what is freed for a while, by default 256 MB of it.
+FREES = {"ASAN_OPTIONS": "detect_leaks=1:exitcode=99:quarantine_size_mb=2"}
 SANITIZER = re.compile(r"(AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:).*")
 
 
@@ -142,6 +144,15 @@ class Daemon:
 
     def metrics(self):
         return request(self.admin_url, "GET", "/_tandem/metrics", timeout_s=10).body.decode()
+
+    def descriptors(self):
+        """How many file descriptors are open."""
+        return len(os.listdir("/proc/%d/fd" % self.child.pid))
+
+    def memory(self):
+        """Resident bytes, without the journal's pages, which the kernel keeps."""
+        with open("/proc/%d/status" % self.child.pid) as file:
+            return 1024 * int(re.search(r"^RssAnon:\s+(\d+) kB", file.read(), re.MULTILINE).group(1))
 
     def stop(self):
         """SIGTERM; the exit code, which should be 0."""
@@ -335,9 +346,13 @@ class Tandem:
                 daemon.kill9()
 
     def describe(self):
-        """Logs and their last lines, for a failure."""
+        """What the programs say of themselves, if they run, and the ends of their logs, for a failure."""
         text = ["The files of this run are kept in %s" % self.folder]
         for daemon in self.daemons:
+            try:
+                text.append("--- %s: %s" % (daemon.name, json.dumps(daemon.status())))
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                text.append("--- %s: no status: %s" % (daemon.name, error))
             text.append("--- %s: last lines of %s" % (daemon.name, daemon.log_path))
             text.append(processes.last_lines(daemon.log_path))
         return "\n".join(text)

@@ -8,7 +8,10 @@ packages_build="build-essential cmake ninja-build pkg-config libevent-dev libcur
 packages_engines="openjdk-17-jdk-headless maven python3 python3-pip ca-certificates util-linux"
 packages_tests="libcmocka-dev python3-venv git strace"
 packages_quickstart="curl"
-packages_fuzz="clang"
+# clang only recommends the libraries of the fuzzer and the sanitizers; llvm names lines in their reports.
+packages_fuzz="clang libclang-rt-dev llvm"
+# bench/run measures against them. They are not to run: see install_packages.
+packages_bench="haproxy nginx"
 
 as_root() {
     if [ "$(id -u)" = 0 ]; then

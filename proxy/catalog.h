@@ -64,6 +64,7 @@ struct catalog {
     char **streams;                 /* data streams, sorted */
     char **stream_patterns;         /* index patterns whose template makes a data stream */
     bool pipelines_route;           /* some pipeline or script may set `_routing` */
+    bool pipelines_move;            /* some pipeline or script may set `_id` or `_index` */
 };
 
 struct catalog_box {

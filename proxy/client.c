@@ -12,7 +12,7 @@
  *     hold more than one buffer.
  *   - An answer, once begun, is sent to its end or the connection is cut; never two answers mixed.
  *   - Behind an error of framing nothing more is read as a request.
- *   - What a client can make us keep is counted in shared->body_bytes before it is kept.
+ *   - What a client can make us keep is counted in core->body_bytes before it is kept.
  *   - A write that the machine has goes on when the client has gone.
  *
  * A client that sends FIN behind its request still gets its answer: HTTP cannot tell a half-closed

@@ -46,7 +46,7 @@ struct client {
     struct exchange *ex;      /* COLLECTING: ours; WAITING: its own, told when we go */
     struct http_body body;    /* of the request */
     uint64_t body_bytes;      /* of the request's body so far */
-    uint64_t body_counted;    /* of them in shared->body_bytes */
+    uint64_t body_counted;    /* of them in core->body_bytes */
     uint64_t rate_since;      /* when counting for proxy.body_rate_min began; 0: not counting */
     uint64_t rate_bytes;      /* since then */
     uint64_t read_deadline;   /* 0: we do not wait for the client to send */

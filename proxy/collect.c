@@ -17,6 +17,7 @@
 #include "conf/settings.h"
 #include "proxy/client.h"
 #include "proxy/forward.h"
+#include "proxy/core.h"
 #include "proxy/worker.h"
 
 #define DIRECT_READ_MAX ((size_t)256 << 10) /* read in one go: as much as a buffer of a stream */
@@ -30,7 +31,7 @@ struct orphan {
 
 static void body_uncount(struct client *client)
 {
-    atomic_fetch_sub(&client->worker->shared->body_bytes, client->body_counted);
+    atomic_fetch_sub(&client->worker->shared->core->body_bytes, client->body_counted);
     client->body_counted = 0;
 }
 
@@ -58,7 +59,7 @@ static void orphan_end(struct worker *worker, struct exchange *ex)
     for (struct link *link = worker->orphans.next; link != &worker->orphans; link = link->next) {
         struct orphan *orphan = LINK_OF(link, struct orphan, in_orphans);
         if (orphan->ex == ex) {
-            atomic_fetch_sub(&worker->shared->body_bytes, orphan->counted);
+            atomic_fetch_sub(&worker->shared->core->body_bytes, orphan->counted);
             list_remove(link);
             free(orphan);
             break;
@@ -91,7 +92,7 @@ static bool body_count(struct client *client, size_t size)
                         "the body is larger than proxy.body_max");
         return false;
     }
-    uint64_t before = atomic_fetch_add(&worker->shared->body_bytes, size);
+    uint64_t before = atomic_fetch_add(&worker->shared->core->body_bytes, size);
     client->body_counted += size;
     if (before + size > settings->proxy_bodies_max) {
         counter_add(&worker->counters.no_memory, 1);
@@ -195,7 +196,7 @@ void collect_begin(struct client *client, const struct http_head *head,
                               span_of(client->in.data + client->in.start, head->size), routing);
     client_set_state(client, CLIENT_COLLECTING);
     if (head->framing == HTTP_LENGTH &&
-        atomic_load(&worker->shared->body_bytes) + head->content_length >
+        atomic_load(&worker->shared->core->body_bytes) + head->content_length >
             settings->proxy_bodies_max) {
         counter_add(&worker->counters.no_memory, 1);
         collect_abandon(client, 503, "tandem_memory_exception",

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <sys/random.h>
 
+#include "base/json_tree.h"
 #include "base/log.h"
 #include "conf/settings.h"
 #include "proxy/doubt.h"
@@ -37,6 +38,8 @@ void core_set_state(struct core *core, enum proxy_state next)
     enum proxy_state state = (enum proxy_state)atomic_load(&core->state);
     CHECK(proxy_states[state].next & BIT(next));
     log_info("proxy", "%s -> %s", proxy_states[state].name, proxy_states[next].name);
+    if (next == PROXY_ACTIVE)
+        atomic_store(&core->was_active, true);
     atomic_store(&core->state, (int)next);
 }
 
@@ -53,8 +56,11 @@ const char *core_refuses_writes(struct core *core)
         return "the primary's cluster state was not read yet; try again";
     case PROXY_RECOVERING:
         return "writes that were under way when the proxy ended are being looked up; try again";
-    case PROXY_ACTIVE:
     case PROXY_DRAINING: /* what is under way is finished */
+        if (!atomic_load(&core->was_active))
+            return "Tandem is ending";
+        break;
+    case PROXY_ACTIVE:
         break;
     }
     return NULL;
@@ -126,33 +132,43 @@ static void say_hello(struct core *core)
 
 /* ---- which engine the primary is ---- */
 
+/* An upgrade goes from node to node, under a running proxy. */
+#define ENGINE_AGAIN_US (30 * UINT64_C(1000000))
+
 static void engine_on_answer(struct es_call *call)
 {
     struct core *core = call->arg;
-    json_t *json =
-        json_loadb(call->answer.data == NULL ? "" : call->answer.data, call->answer.size, 0, NULL);
+    json_t *json = json_tree(buffer_span(&call->answer));
     const json_t *version = json_object_get(json, "version");
     const char *number = json_string_value(json_object_get(version, "number"));
     const char *distribution = json_string_value(json_object_get(version, "distribution"));
+    struct engine engine = {.known = true};
     core->engine_asked = false;
     if (call->status == STATUS_OK && number != NULL) {
-        core->engine.opensearch = distribution != NULL && strcmp(distribution, "opensearch") == 0;
-        sscanf(number, "%d.%d", &core->engine.major, &core->engine.minor);
-        core->engine.known = true;
+        engine.opensearch = distribution != NULL && strcmp(distribution, "opensearch") == 0;
+        sscanf(number, "%d.%d", &engine.major, &engine.minor);
+        if (!engine.opensearch && (engine.major > 8 || (engine.major == 8 && engine.minor >= 16)))
+            atomic_store(&core->bulks_in_parts, true); /* and so it stays: nodes may be mixed */
+    }
+    if (core->engine.known) {
+        ; /* asked again for what an upgrade changes */
+    } else if (call->status == STATUS_OK && number != NULL) {
+        core->engine = engine;
         log_info("primary", "it is %s %s", core->engine.opensearch ? "OpenSearch" : "Elasticsearch",
                  number);
     } else if (call->status == STATUS_OK && call->http_status == 405) {
         core->engine =
             (struct engine){.known = true, .major = 9}; /* 9.x as shipped for tests answers so */
+        atomic_store(&core->bulks_in_parts, true);
     }
     json_decref(json);
 }
 
 static void ask_engine(struct core *core, uint64_t now_us)
 {
-    if (core->engine.known || core->engine_asked || now_us < core->engine_next_us)
+    if (core->engine_asked || now_us < core->engine_next_us)
         return;
-    core->engine_next_us = now_us + 500000;
+    core->engine_next_us = now_us + (core->engine.known ? ENGINE_AGAIN_US : 500000);
     core->engine_asked = true;
     es_call_set(&core->engine_call, "GET", "/");
     core->engine_call.timeout_us = core->settings->follower_request_timeout;
@@ -223,6 +239,7 @@ enum status core_init(struct core *core, char *why, size_t why_size)
     atomic_init(&core->id_sequence, start);
     atomic_init(&core->next_watch, core->wall_us(core));
     es_call_init(&core->engine_call);
+    es_call_init(&core->trace_call);
     core->names = names_new(core);
     status = sequencer_new(core, &core->sequencer);
     if (status == STATUS_OK)
@@ -237,6 +254,7 @@ enum status core_init(struct core *core, char *why, size_t why_size)
 void core_fini(struct core *core)
 {
     es_call_fini(&core->engine_call);
+    es_call_fini(&core->trace_call);
     doubt_free(core->doubt);
     follower_free(core->follower);
     sequencer_free(core->sequencer);

@@ -49,6 +49,9 @@ struct core {
     struct catalog_box catalog;  /* the newest one; catalog_get() */
     struct engine engine;        /* written once by the follower before PROXY_ACTIVE */
     _Atomic int state;           /* enum proxy_state; moved by core_set_state() only */
+    _Atomic bool was_active;     /* writes were admitted at some time */
+    _Atomic bool bulks_in_parts; /* Elasticsearch 8.16 or later was seen: a refused bulk may be half
+                                    applied */
     _Atomic bool identity_wrong; /* the primary is not the cluster we know: no writes */
     char journal_text[33];       /* the journal's id, for X-Tandem-Seq */
     uint64_t timeline;
@@ -58,7 +61,7 @@ struct core {
     bool hello_failed;    /* there was no room for it; it is tried again */
     bool engine_asked;
     uint64_t engine_next_us;
-    struct es_call engine_call;
+    struct es_call engine_call, trace_call;
     _Atomic uint32_t id_sequence;
 
     /* The world. */
@@ -79,6 +82,8 @@ struct core {
     /* Counters shown in status and metrics. */
     _Atomic uint64_t writes_applied, writes_not_applied, writes_unknown, rows, intents, captures,
         conditional_conflicts, external_version_writes, held, probes, late_rows, copies_failed;
+    _Atomic uint64_t
+        body_bytes; /* memory of writes in flight: bodies, what is made of them, answers */
     _Atomic uint64_t copy_failed_us; /* now_us of the last of copies_failed; 0: none */
     _Atomic uint64_t next_watch;     /* number of the next watch; above all that the journal has */
 };

@@ -6,6 +6,7 @@
  */
 #include <jansson.h>
 
+#include "base/json_tree.h"
 #include "proxy/write.h"
 
 static void use_list(struct exchange *ex, struct span list)
@@ -53,7 +54,7 @@ void request_metadata_names(struct exchange *ex)
         strstr(api, "script") != NULL)
         return; /* no index is touched by these */
     if (strcmp(api, "indices.update_aliases") == 0) {
-        json_t *json = json_loadb(ex->body.data, ex->body.size, 0, NULL);
+        json_t *json = json_tree(buffer_span(&ex->body));
         use_json_names(ex, json);
         json_decref(json);
         return;

@@ -16,6 +16,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/json_tree.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "conf/settings.h"
@@ -98,6 +99,13 @@ void definitions_fini(struct definitions *defs)
 static void add_change(struct definitions *defs, const char *type, const char *name,
                        const char *body, uint32_t incarnation)
 {
+    /* One that is still listed, since a commit failed, would get the same stamp as this one. */
+    for (struct change *c = defs->changes; c != NULL; c = c->next)
+        if (strcmp(c->type, type) == 0 && strcmp(c->name, name) == 0) {
+            free(c->body);
+            c->body = body == NULL ? NULL : bytes_strdup(body);
+            return;
+        }
     struct change *change = bytes_zalloc(sizeof *change);
     change->type = bytes_strdup(type);
     change->name = bytes_strdup(name);
@@ -137,7 +145,7 @@ static void load_life(struct definitions *defs, const struct metadata *metadata)
     life->incarnation = metadata->incarnation;
     life->gone = metadata->gone;
     life->definition = span_dup(metadata->body);
-    json_t *body = json_loadb(metadata->body.data, metadata->body.size, 0, NULL);
+    json_t *body = json_tree(metadata->body);
     life->name = bytes_strdup(text_of(body, "name"));
     json_decref(body);
     HASH_ADD_KEYPTR(hh, defs->lives, life->key, strlen(life->key), life);
@@ -284,6 +292,9 @@ static void see_index(struct definitions *defs, const char *name, const json_t *
                             : strstr(life->definition, "\"born\":\"filling\"") != NULL
                                 ? BIRTH_FILLING
                                 : BIRTH_UNKNOWN;
+    /* A closed one can't be asked, so what is in it must be taken for content. */
+    if (seen->closed && seen->birth_found == BIRTH_UNKNOWN)
+        seen->birth_found = BIRTH_FILLING;
     seen->birth = seen->birth_found == BIRTH_UNKNOWN;
 }
 
@@ -291,11 +302,12 @@ bool definitions_take_state(struct definitions *defs, struct span body,
                             const struct catalog *catalog)
 {
     clear_read(defs);
-    defs->state = json_loadb(body.data, body.size, 0, NULL);
+    defs->state = json_tree(body);
     const json_t *metadata = json_object_get(defs->state, "metadata");
     if (!json_is_integer(json_object_get(defs->state, "version")) || metadata == NULL)
         return false;
-    defs->version = json_integer_value(json_object_get(defs->state, "version"));
+    defs->version =
+        defs->version_base + json_integer_value(json_object_get(defs->state, "version"));
     const json_t *indices = json_object_get(metadata, "indices");
     const char *name;
     json_t *index;
@@ -344,7 +356,7 @@ static struct seen_index *find_seen(struct definitions *defs, const char *name)
 
 bool definitions_take_indices(struct definitions *defs, struct span body)
 {
-    json_t *json = json_loadb(body.data, body.size, 0, NULL), *index;
+    json_t *json = json_tree(body), *index;
     const char *name;
     if (!json_is_object(json)) {
         json_decref(json);
@@ -406,7 +418,7 @@ static void birth_by_recovery(struct seen_index *seen, const json_t *index)
 
 void definitions_take_births(struct definitions *defs, struct span body, bool by_stats)
 {
-    json_t *json = json_loadb(body.data, body.size, 0, NULL), *index;
+    json_t *json = json_tree(body), *index;
     const char *name;
     json_object_foreach(by_stats ? json_object_get(json, "indices") : json, name, index)
     {
@@ -480,7 +492,7 @@ static void end_unseen_objects(struct definitions *defs, const char *type)
 bool definitions_take_objects(struct definitions *defs, size_t kind, struct span body)
 {
     const struct object_kind *ok = &object_kinds[kind];
-    json_t *json = body.size == 0 ? NULL : json_loadb(body.data, body.size, 0, NULL), *value;
+    json_t *json = json_tree(body), *value;
     const char *name;
     size_t i;
     char list[64];
@@ -510,11 +522,11 @@ static bool pipeline_sets_id(struct definitions *defs, const char *pipeline)
     return object->text != NULL && strstr(object->text, "\"_id\"") != NULL;
 }
 
-/* True when a pipeline, or a script that one may call, may set the routing of a document. */
-static bool pipelines_route(const struct definitions *defs)
+/* True when a pipeline, or a script that one may call, has WORD in its text. */
+static bool pipelines_have(const struct definitions *defs, const char *word)
 {
     for (const struct object *object = defs->objects; object != NULL; object = object->hh.next)
-        if (object->text != NULL && strstr(object->text, "_routing") != NULL &&
+        if (object->text != NULL && strstr(object->text, word) != NULL &&
             (strncmp(object->key, "pipeline/", 9) == 0 || strncmp(object->key, "script/", 7) == 0))
             return true;
     return false;
@@ -772,7 +784,10 @@ struct catalog *definitions_finish(struct definitions *defs, const struct catalo
     for (size_t i = 0; i < catalog->index_count; i++)
         add_aliases(catalog, catalog->indices[i]);
     add_streams(defs, catalog);
-    catalog->pipelines_route = pipelines_route(defs);
+    catalog->pipelines_route = pipelines_have(defs, "_routing");
+    catalog->pipelines_move = pipelines_have(defs, "_id") || pipelines_have(defs, "_index") ||
+                              pipelines_have(defs, "\"reroute\"") ||
+                              pipelines_have(defs, "date_index_name");
     catalog_sort(catalog);
     clear_read(defs);
     return catalog;

@@ -46,9 +46,9 @@ struct seen_index {
     int64_t version, mapping_version, settings_version, aliases_version;
     uint32_t shards, routing_shards;
     bool closed;
-    bool fetch; /* its definition must be read */
+    bool fetch;  /* its definition must be read */
     bool unread; /* it was asked for, and no answer has it yet */
-    bool birth; /* its birth must be looked at */
+    bool birth;  /* its birth must be looked at */
     enum birth birth_found;
     json_t *detail; /* the answer of GET /{index}, owned */
 };
@@ -62,10 +62,12 @@ struct definitions {
 
     /* the present read */
     int64_t version;
-    json_t *state; /* owned */
+    json_t *state;   /* owned */
     bool incomplete; /* some definition could not be read this time: read again soon */
     struct seen_index *seen;
     size_t seen_count;
+    int64_t
+        version_base; /* added to the primary's version: before 7.0 that begins anew at a restart */
     struct change *changes, **changes_tail;
     struct dead {
         uint32_t incarnation;

@@ -37,8 +37,14 @@
 
 #define BATCH_ITEMS 500
 #define RETRY_US UINT64_C(1000000)
+#define UNREADABLE_RETRY_US (60 * UINT64_C(1000000))
 #define GLOBAL_CHECKPOINT_WAIT_US UINT64_C(50000)
 #define GLOBAL_CHECKPOINT_TRIES 100
+/* For so long a name with date mathematics is taken to mean what it meant. */
+#define DATE_MATH_HOLDS_US (600 * UINT64_C(1000000))
+/* After so long an id that can't be read leaves the watch list, and its index is noted. */
+#define WATCH_UNREAD_US (3600 * UINT64_C(1000000))
+#define WHY_NO_NUMBERS "its documents have no sequence numbers: what was in doubt can't be ordered"
 
 void doubt_set_step(struct doubt *d, enum step next)
 {
@@ -71,13 +77,14 @@ static void take_watch(struct loop_task *task)
         follower_note_diverged(
             watch->core, watch->item.name,
             "more ids in doubt than doubt.watch_max: some were not looked at again");
-        watch_free(watch); /* its entry in the journal is read again at the next start */
+        watch_give_up(watch);
         return;
     }
     watch->next = d->watches;
     d->watches = watch;
     d->watch_count++;
-    core_tick(watch->core);
+    if (watch->due_us <= watch->core->now_us(watch->core) && d->step == STEP_IDLE)
+        core_tick(watch->core);
 }
 
 void doubt_take_watch(struct core *core, struct watch *watch)
@@ -94,15 +101,22 @@ struct case_task {
     uint64_t number;
 };
 
+/* Reads the intent. One that can't be read stays open, and is said: what it held can't be looked
+ * up. */
 static bool case_load(struct doubt *d, struct doubt_case *c)
 {
     uint8_t key[8];
     put_u64be(key, c->number);
     buffer_clear(&c->bytes);
     intent_fini(&c->intent);
-    return journal_get(d->core->journal, JOURNAL_INTENTS, span_of((char *)key, sizeof key),
-                       &c->bytes) == STATUS_OK &&
-           intent_decode(buffer_span(&c->bytes), &c->intent) == STATUS_OK;
+    enum status status =
+        journal_get(d->core->journal, JOURNAL_INTENTS, span_of((char *)key, sizeof key), &c->bytes);
+    if (status == STATUS_OK)
+        status = intent_decode(buffer_span(&c->bytes), &c->intent);
+    if (status != STATUS_OK)
+        log_error("doubt", "intent %" PRIu64 " cannot be read, it stays open: %s", c->number,
+                  status_text(status));
+    return status == STATUS_OK;
 }
 
 static void case_free(struct doubt_case *c)
@@ -222,12 +236,18 @@ static void take_due_cases(struct doubt *d, uint64_t now_us, size_t *items)
             link = &c->next;
             continue;
         }
+        c->unprobable = !case_load(d, c);
+        if (c->unprobable) {
+            c->due_us = now_us + UNREADABLE_RETRY_US;
+            d->from_start -= c->from_start && !c->looked_at;
+            c->looked_at = true;
+            link = &c->next;
+            continue;
+        }
         *link = c->next;
         c->next = d->batch_cases;
-        c->unprobable = false;
         d->batch_cases = c;
-        if (case_load(d, c))
-            *items += c->intent.item_count;
+        *items += c->intent.item_count;
     }
 }
 
@@ -320,6 +340,9 @@ static void names_known(struct doubt *d)
 static void take_stats(struct doubt *d, struct span body)
 {
     if (shard_facts_take_stats(&d->facts, body) || ++d->stats_tries >= GLOBAL_CHECKPOINT_TRIES) {
+        d->read_from = 0;
+        d->any_read = false;
+        d->read_at_once = DOUBT_READ_AT_ONCE;
         doubt_ask_read(d); /* shards that are not ready are not read */
         return;
     }
@@ -365,7 +388,7 @@ static bool take_read(struct doubt *d, struct span body)
     struct mget_doc doc;
     if (mget_walk_init(&walk, body) != STATUS_OK)
         return false;
-    for (size_t i = 0; i < d->probe_count; i++) {
+    for (size_t i = d->read_from; i < d->read_to; i++) {
         struct probe *p = &d->probes[i];
         if (!doubt_probe_is_readable(d, p))
             continue;
@@ -373,7 +396,12 @@ static bool take_read(struct doubt *d, struct span body)
             return false;
         if (doc.failed)
             continue;
-        p->found = doc.found && doc.has_numbers;
+        if (doc.found && !doc.has_numbers) {
+            follower_note_diverged(d->core, span_cstr(p->target->name), WHY_NO_NUMBERS);
+            p->answered = true; /* and no row: nothing says which state is newer */
+            continue;
+        }
+        p->found = doc.found;
         p->term = doc.term;
         p->seq_no = doc.seq_no;
         p->version = doc.version;
@@ -382,6 +410,28 @@ static bool take_read(struct doubt *d, struct span body)
         p->answered = judge_probe(p, shard_facts_get(&d->facts, p->target->name, p->shard));
     }
     return true;
+}
+
+/* The answer to an _mget can't be read: once more with fewer ids, until the one that is to blame is
+ * alone. It must not keep all the others from being settled. */
+static void read_fewer(struct doubt *d)
+{
+    if (d->read_at_once > 1) {
+        d->read_at_once = d->read_at_once > 8 ? d->read_at_once / 8 : 1;
+        doubt_ask_read(d);
+        return;
+    }
+    for (size_t i = d->read_from; i < d->read_to; i++) {
+        struct probe *p = &d->probes[i];
+        if (!doubt_probe_is_readable(d, p))
+            continue;
+        log_error("doubt",
+                  "index %s: the document %.*s cannot be read back; its write stays in doubt",
+                  p->target->name, (int)p->item->id.size, p->item->id.data);
+        p->unreadable = true;
+    }
+    d->read_from = d->read_to;
+    doubt_ask_read(d);
 }
 
 /* ---- the journal ---- */
@@ -527,6 +577,10 @@ static void watch_advance(struct watch *w, uint64_t now_us)
     } else if (!w->unread) {
         w->tries++;
         w->due_us = now_us + watch_delay(w->tries);
+    } else if (now_us - w->since_us > WATCH_UNREAD_US) {
+        watch_end(w);
+        follower_note_diverged(w->core, w->item.name,
+                               "an id in doubt could not be read for an hour");
     }
     w->again = w->unread = false;
 }
@@ -548,14 +602,40 @@ static void watch_case_item(struct doubt *d, const struct probe *p, uint64_t now
     d->new_watches = w;
 }
 
-static void note_items_without_id(struct doubt *d)
+static void note_unproved(struct doubt *d, const struct doubt_case *c,
+                          const struct intent_item *item)
+{
+    uint64_t wall = d->core->wall_us(d->core);
+    if (item->id.size == 0)
+        follower_note_diverged(
+            d->core, item->name,
+            "a write without an id got no answer: whether it was applied can't be proved");
+    else if (item->name.size != 0 && item->name.data[0] == '<' && wall > c->intent.time_us &&
+             wall - c->intent.time_us > DATE_MATH_HOLDS_US)
+        follower_note_diverged(
+            d->core, item->name,
+            "a write to a name with date mathematics got no answer, and what the "
+            "name meant then can't be told any more");
+}
+
+/* A pipeline that sets `_id` or `_index` may have put the document elsewhere. */
+static bool may_have_moved(const struct doubt *d, const struct probe *p)
+{
+    return p->answered && !p->found && p->from_case != NULL && p->item->op != INTENT_DELETE &&
+           d->catalog->pipelines_move && (p->target == NULL || p->target->has_pipeline);
+}
+
+static void note_what_is_unproved(struct doubt *d)
 {
     for (struct doubt_case *c = d->batch_cases; c != NULL; c = c->next)
         for (size_t i = 0; i < c->intent.item_count; i++)
-            if (c->intent.items[i].id.size == 0)
-                follower_note_diverged(
-                    d->core, c->intent.items[i].name,
-                    "a write without an id got no answer: whether it was applied can't be proved");
+            note_unproved(d, c, &c->intent.items[i]);
+    for (size_t i = 0; i < d->probe_count; i++)
+        if (may_have_moved(d, &d->probes[i]))
+            follower_note_diverged(
+                d->core, d->probes[i].item->name,
+                "a write got no answer, and a pipeline may have given it another "
+                "id or index: whether it was applied can't be proved");
 }
 
 /* All that could be read was read: decide what becomes durable. */
@@ -576,7 +656,7 @@ void doubt_finish_batch(struct doubt *d)
     }
     for (struct watch *w = d->batch_watches; w != NULL; w = w->next)
         watch_advance(w, now);
-    note_items_without_id(d);
+    note_what_is_unproved(d);
     doubt_set_step(d, STEP_COMMIT);
     d->commit = (struct commit){.write = write_batch, .done = batch_done, .loop = d->core->control};
     sequencer_submit(d->core->sequencer, &d->commit);
@@ -589,7 +669,7 @@ static void take_terms_again(struct doubt *d, struct span body)
         return;
     }
     for (size_t i = 0; i < d->probe_count; i++)
-        d->probes[i].answered = d->probes[i].row = false;
+        d->probes[i].answered = d->probes[i].row = d->probes[i].unreadable = false;
     shard_facts_clear(&d->facts);
     d->stats_tries = 0;
     doubt_ask_terms(d, STEP_TERMS);
@@ -599,6 +679,10 @@ void doubt_on_answer(struct es_call *call)
 {
     struct doubt *d = call->arg;
     bool missing = call->status == STATUS_OK && call->http_status == 404;
+    if (d->step == STEP_READ && call->status == STATUS_TOO_LARGE) {
+        read_fewer(d);
+        return;
+    }
     if (call->status != STATUS_OK || (call->http_status != 200 && !missing)) {
         char why[400];
         snprintf(why, sizeof why, "%.300s (http_status=%d)",
@@ -624,10 +708,13 @@ void doubt_on_answer(struct es_call *call)
             take_stats(d, body);
         break;
     case STEP_READ:
-        if (take_read(d, body))
-            doubt_ask_terms(d, STEP_TERMS_AGAIN);
-        else
-            fail_batch(d, "the answer to _mget is not what was asked for");
+        if (!take_read(d, body)) {
+            read_fewer(d);
+            break;
+        }
+        d->any_read = true;
+        d->read_from = d->read_to;
+        doubt_ask_read(d);
         break;
     case STEP_TERMS_AGAIN:
         take_terms_again(d, body);

@@ -29,6 +29,7 @@ struct watch {
     unsigned tries;         /* probes done: at 1 s, 10 s, 60 s */
     unsigned tries_durable; /* of them, those whose commit has returned */
     uint64_t due_us;        /* now_us of the next probe */
+    uint64_t since_us;      /* now_us when it was made or loaded */
     bool unread;            /* in the present batch: something of it could not be read */
     bool again;             /* in the present batch: there is news, to be read whole at once */
     struct watch *next;
@@ -59,6 +60,12 @@ struct watch *watch_decode(struct core *core, struct span key, struct span value
 /* How long before the probe that comes after TRIES others. */
 uint64_t watch_delay(unsigned tries);
 bool watch_is_over(const struct watch *watch);
+/* No further probes. */
+void watch_end(struct watch *watch);
+/* One probe, and no more: what it looks for was executed already, if it was. */
+void watch_once(struct watch *watch);
+/* Frees WATCH, and takes it out of the journal. */
+void watch_give_up(struct watch *watch);
 /* Hands a durable watch over; from any thread. */
 void doubt_take_watch(struct core *core, struct watch *watch);
 

@@ -71,8 +71,10 @@ void doubt_ask_stats(struct doubt *d)
     struct buffer target = {0};
     buffer_append_char(&target, '/');
     append_targets(d, &target);
-    buffer_append_cstr(&target, "/_stats/docs?level=shards&filter_path=indices.*.shards.*.seq_no,"
-                                "indices.*.shards.*.routing");
+    buffer_append_cstr(
+        &target,
+        "/_stats/docs?level=shards&ignore_unavailable=true&filter_path=indices.*.shards.*.seq_no,"
+        "indices.*.shards.*.routing");
     ask(d, STEP_STATS, "GET", buffer_cstr(&target));
     send_call(d);
     buffer_fini(&target);
@@ -80,35 +82,44 @@ void doubt_ask_stats(struct doubt *d)
 
 bool doubt_probe_is_readable(struct doubt *d, const struct probe *p)
 {
-    return p->target != NULL && shard_facts_ready(&d->facts, p->target->name, p->shard);
+    return p->target != NULL && !p->unreadable &&
+           shard_facts_ready(&d->facts, p->target->name, p->shard);
+}
+
+static void append_get(struct buffer *body, const struct probe *p)
+{
+    buffer_append_cstr(body, body->data[body->size - 1] == '[' ? "{\"_index\":" : ",{\"_index\":");
+    buffer_append_json_string(body, span_cstr(p->target->name));
+    buffer_append_cstr(body, ",\"_id\":");
+    buffer_append_json_string(body, p->item->id);
+    if (p->routed) {
+        buffer_append_cstr(body, ",\"routing\":");
+        buffer_append_json_string(body, p->asked_routing);
+    }
+    buffer_append_cstr(body, p->read_source ? "}" : ",\"_source\":false}");
 }
 
 void doubt_ask_read(struct doubt *d)
 {
     struct buffer *body = &d->call.body;
-    bool first = true;
+    size_t count = 0;
     ask(d, STEP_READ, "POST", "/_mget?realtime=true");
     buffer_append_cstr(body, "{\"docs\":[");
-    for (size_t i = 0; i < d->probe_count; i++) {
-        const struct probe *p = &d->probes[i];
+    for (d->read_to = d->read_from; d->read_to < d->probe_count && count < d->read_at_once;
+         d->read_to++) {
+        const struct probe *p = &d->probes[d->read_to];
         if (!doubt_probe_is_readable(d, p))
             continue;
-        buffer_append_cstr(body, first ? "{\"_index\":" : ",{\"_index\":");
-        first = false;
-        buffer_append_json_string(body, span_cstr(p->target->name));
-        buffer_append_cstr(body, ",\"_id\":");
-        buffer_append_json_string(body, p->item->id);
-        if (p->routed) {
-            buffer_append_cstr(body, ",\"routing\":");
-            buffer_append_json_string(body, p->asked_routing);
-        }
-        buffer_append_cstr(body, p->read_source ? "}" : ",\"_source\":false}");
+        append_get(body, p);
+        count++;
     }
     buffer_append_cstr(body, "]}");
-    if (first)
-        doubt_finish_batch(d); /* no shard can be read now */
-    else
+    if (count != 0)
         send_call(d);
+    else if (d->any_read)
+        doubt_ask_terms(d, STEP_TERMS_AGAIN);
+    else
+        doubt_finish_batch(d); /* no shard can be read now */
 }
 
 /* A name that is neither an index nor an alias may be date mathematics: ask what it means. */

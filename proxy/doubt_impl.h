@@ -43,7 +43,8 @@ struct probe {
     bool routed; /* by what it is asked for: the item's own, or one that leads to the shard */
     struct span asked_routing;
     bool read_source;
-    bool answered; /* what follows is known */
+    bool unreadable; /* alone it got no answer that can be read */
+    bool answered;   /* what follows is known */
     bool found;
     uint64_t term;
     int64_t seq_no, version;
@@ -71,7 +72,10 @@ struct doubt {
     struct shard_facts facts;
     struct arena arena;
     unsigned stats_tries;
-    uint64_t stats_at_us; /* when to ask again; 0: not waiting */
+    bool any_read;
+    size_t read_from, read_to; /* probes of the present _mget */
+    size_t read_at_once;       /* at most so many in one; halved when an answer can't be read */
+    uint64_t stats_at_us;      /* when to ask again; 0: not waiting */
     struct commit commit;
 };
 
@@ -81,11 +85,14 @@ void doubt_finish_batch(struct doubt *d);
 /* The answer to what doubt_asks.c asked; its step is d->step. */
 void doubt_on_answer(struct es_call *call);
 bool doubt_probe_is_readable(struct doubt *d, const struct probe *p);
+/* How many probes one _mget asks for at first. */
+#define DOUBT_READ_AT_ONCE 200
 
 /* ---- doubt_asks.c: each sends one call, or finishes the batch when there is nothing to ask ----
  */
 void doubt_ask_terms(struct doubt *d, enum step step);
 void doubt_ask_stats(struct doubt *d);
+/* The next _mget; what was read is looked at again for its terms when all have been. */
 void doubt_ask_read(struct doubt *d);
 /* What the next name that is date mathematics means now; false when there is none. */
 bool doubt_ask_next_name(struct doubt *d);

@@ -135,6 +135,25 @@ void exchange_on_client_gone(struct exchange *ex)
     ex->owner = NULL;
 }
 
+/* ---- memory ---- */
+
+void exchange_count(struct exchange *ex, uint64_t size)
+{
+    atomic_fetch_add(&ex->core->body_bytes, size);
+    ex->charged += size;
+}
+
+bool exchange_charge(struct exchange *ex, uint64_t size)
+{
+    exchange_count(ex, size);
+    if (atomic_load(&ex->core->body_bytes) <= ex->core->settings->proxy_bodies_max)
+        return true;
+    reply_error(&ex->reply, 503, "tandem_memory_exception", "not-applied",
+                "the memory of all writes in flight reaches proxy.bodies_max; try again, or send "
+                "less at once");
+    return false;
+}
+
 /* ---- 1. the intent ---- */
 
 static enum status intent_write(struct commit *commit, struct journal_txn *txn)
@@ -551,6 +570,7 @@ void exchange_free(struct exchange *ex)
 {
     CHECK(ex->state == EXCHANGE_READING || ex->state == EXCHANGE_REPLYING ||
           ex->state == EXCHANGE_JOURNALING);
+    atomic_fetch_sub(&ex->core->body_bytes, ex->charged);
     for (size_t i = 0; i < ex->watch_count; i++)
         watch_free(ex->watches[i]);
     free(ex->watches);

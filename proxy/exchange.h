@@ -20,7 +20,8 @@
 struct core;
 struct exchange;
 
-/* What goes to the primary. The data path adds the request line, Host, Via, Content-Length and Connection. */
+/* What goes to the primary. The data path adds the request line, Host, Via, Content-Length and
+ * Connection. */
 struct primary_request {
     struct span method;   /* borrowed until the answer or failure */
     struct buffer target; /* path and query as they go out */
@@ -42,7 +43,8 @@ void primary_answer_init(struct primary_answer *answer);
 void primary_answer_move(struct primary_answer *to, struct primary_answer *from);
 void primary_answer_fini(struct primary_answer *answer);
 
-/* What goes to the client. The data path adds the status line, Content-Length, Connection, and Date where fields has none. */
+/* What goes to the client. The data path adds the status line, Content-Length, Connection, and Date
+ * where fields has none. */
 struct reply {
     int status;
     struct buffer fields; /* "Name: value\r\n"... */
@@ -52,8 +54,8 @@ struct reply {
 };
 void reply_fini(struct reply *reply);
 /* Fills REPLY with one of Tandem's own errors, in the engines' form:
- * {"error":{"type":TYPE,"reason":...,"root_cause":[...]},"status":STATUS}, with `X-Tandem-Outcome: OUTCOME` unless NULL.
- * Retry-After: 1 is added to 429 and 503. */
+ * {"error":{"type":TYPE,"reason":...,"root_cause":[...]},"status":STATUS}, with `X-Tandem-Outcome:
+ * OUTCOME` unless NULL. Retry-After: 1 is added to 429 and 503. */
 void reply_error(struct reply *reply, int status, const char *type, const char *outcome,
                  const char *format, ...) PRINTF_LIKE(5, 6);
 
@@ -68,13 +70,14 @@ enum route {
 struct routing {
     enum route route;
     struct operation op;
-    struct reply refusal;       /* ROUTE_REFUSE; the caller ends it with reply_fini() */
-    const char *answer_field;   /* ROUTE_STREAM: a field line to add to the answer ("X-Tandem-Replicated: no\r\n"), or NULL */
-    bool rewrite_nodes;         /* ROUTE_STREAM: collect the answer and pass it through nodes_rewrite() */
+    struct reply refusal;     /* ROUTE_REFUSE; the caller ends it with reply_fini() */
+    const char *answer_field; /* ROUTE_STREAM: a field line to add to the answer
+                                 ("X-Tandem-Replicated: no\r\n"), or NULL */
+    bool rewrite_nodes; /* ROUTE_STREAM: collect the answer and pass it through nodes_rewrite() */
 };
 void route_request(struct core *core, const struct http_head *head, struct routing *routing);
-/* The answer to _nodes/http with every node's addresses replaced by PUBLISH ("host:port"). BODY is JSON; OUT is
- * appended to. False when BODY is not what we expect: send it as it is. */
+/* The answer to _nodes/http with every node's addresses replaced by PUBLISH ("host:port"). BODY is
+ * JSON; OUT is appended to. False when BODY is not what we expect: send it as it is. */
 bool nodes_rewrite(struct span body, struct span publish, struct buffer *out);
 
 /* ------------------------------------------------------------------------------------------------
@@ -82,24 +85,28 @@ bool nodes_rewrite(struct span body, struct span publish, struct buffer *out);
 
 /* What an exchange asks of the thread it lives in. Each returns at once. */
 struct exchange_ports {
-    /* Sends REQUEST to the primary and reads the whole answer; ends in exchange_on_answer or exchange_on_failure, not before
-     * this call has returned. On time-out the connection is destroyed. */
+    /* Sends REQUEST to the primary and reads the whole answer; ends in exchange_on_answer or
+     * exchange_on_failure, not before this call has returned. On time-out the connection is
+     * destroyed. */
     void (*forward)(void *ctx, struct exchange *ex, struct primary_request *request);
-    /* ex's reply is ready (exchange_reply()): write it in order, then exchange_free(). If the client has gone: just exchange_free(). */
+    /* ex's reply is ready (exchange_reply()): write it in order, then exchange_free(). If the
+     * client has gone: just exchange_free(). */
     void (*reply)(void *ctx, struct exchange *ex);
 };
 
-/* A new exchange for the request in HEAD_BYTES (copied; head is parsed again from the copy). OWNER is the data path's. */
-struct exchange *exchange_new(struct core *core, struct loop *loop, const struct exchange_ports *ports,
-                              void *ctx, void *owner, struct span head_bytes,
-                              const struct routing *routing);
+/* A new exchange for the request in HEAD_BYTES (copied; head is parsed again from the copy). OWNER
+ * is the data path's. */
+struct exchange *exchange_new(struct core *core, struct loop *loop,
+                              const struct exchange_ports *ports, void *ctx, void *owner,
+                              struct span head_bytes, const struct routing *routing);
 /* Where the data path collects the decoded (de-chunked, still gzipped) body. */
 struct buffer *exchange_body(struct exchange *ex);
 /* The body is complete. */
 void exchange_start(struct exchange *ex);
 /* Takes over ANSWER's buffers. */
 void exchange_on_answer(struct exchange *ex, struct primary_answer *answer);
-/* No answer, or none that can be read. NOTHING_SENT: certain that the primary has not seen one byte. */
+/* No answer, or none that can be read. NOTHING_SENT: certain that the primary has not seen one
+ * byte. */
 void exchange_on_failure(struct exchange *ex, bool nothing_sent, const char *why);
 /* The client has gone; the exchange goes on without it (owner becomes NULL). */
 void exchange_on_client_gone(struct exchange *ex);

@@ -21,16 +21,22 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/json_tree.h"
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "conf/settings.h"
 #include "proxy/definitions.h"
 #include "proxy/doubt.h"
+#include "proxy/names.h"
 
 #define ANSWER_MAX (512u << 20)
 /* How long the rows of an ended life may still come in from writes that were under way. */
 #define DEAD_WATCHED_US (60 * UINT64_C(1000000))
 #define RECHECK_RECORDS 256
+#define WHY_PIPED                                                                                  \
+    "a pipeline was set on it past Tandem while it was written to: some documents may be on the "  \
+    "standby as the clients sent them"
+#define INDEX_NAME_MAX 255 /* bytes; the engines take no longer ones */
 
 enum step {
     STEP_IDLE,
@@ -63,6 +69,8 @@ struct follower {
     const struct catalog *old;
     struct catalog *fresh;
     struct commit commit;
+    uint32_t *piped; /* lives that got a pipeline past the proxy, in this read */
+    size_t piped_count;
     struct watch **watches; /* ids to look up again, stored with this commit */
     size_t watch_count;
     bool committing;
@@ -193,6 +201,7 @@ static void complete_read(struct follower *f)
     f->fresh = NULL;
     f->first = f->adopting = false;
     sequencer_confirm(f->core->sequencer, f->seq_at_begin);
+    sequencer_saw_state(f->core->sequencer, (uint64_t)f->defs.version);
     end_read(f, true);
 }
 
@@ -242,13 +251,57 @@ static void recheck_row(struct follower *f, const struct row *row)
     f->watches[f->watch_count++] = watch_new(f->core, &item, 0);
 }
 
+/* INDEX got a pipeline between two reads. When that was not through the proxy (which would have
+ * held the writes), what was written meanwhile may have gone through it, while its rows hold what
+ * the clients sent. */
+static void note_piped(struct follower *f, const struct catalog_index *index)
+{
+    bool redefined = false, written = false;
+    names_look(f->core->names, span_cstr(index->name), &redefined, &written);
+    for (size_t i = 0; i < f->fresh->alias_count; i++)
+        for (size_t j = 0; j < f->fresh->aliases[i].count; j++)
+            if (strcmp(f->fresh->aliases[i].members[j].index, index->name) == 0)
+                names_look(f->core->names, span_cstr(f->fresh->aliases[i].name), &redefined,
+                           &written);
+    if (redefined)
+        return;
+    if (written)
+        follower_note_diverged(f->core, span_cstr(index->name), WHY_PIPED);
+    f->piped = bytes_realloc(f->piped, (f->piped_count + 1) * sizeof *f->piped);
+    f->piped[f->piped_count++] = index->incarnation;
+}
+
+static void find_piped(struct follower *f)
+{
+    f->piped_count = 0;
+    for (size_t i = 0; f->old != NULL && i < f->fresh->index_count; i++) {
+        const struct catalog_index *now = f->fresh->indices[i];
+        const struct catalog_index *before = catalog_find_index(f->old, span_cstr(now->name));
+        if (before != NULL && before != now && before->incarnation == now->incarnation &&
+            !before->has_pipeline && now->has_pipeline)
+            note_piped(f, now);
+    }
+}
+
+static void recheck_piped(struct follower *f, const struct row *row)
+{
+    for (size_t i = 0; i < f->piped_count; i++) {
+        if (f->piped[i] != row->incarnation || row->proof != ROW_ANSWERED || row->op != ROW_INDEX)
+            continue;
+        const struct catalog_index *index = catalog_find_incarnation(f->fresh, row->incarnation);
+        if (index != NULL)
+            follower_note_diverged(f->core, span_cstr(index->name), WHY_PIPED);
+        f->piped[i] = 0; /* once is enough */
+    }
+}
+
 /* Finds rows that are not confirmed and name an ended life. */
 static void recheck_rows(struct follower *f)
 {
     struct buffer bytes = {0};
     size_t count;
     uint64_t seq = sequencer_confirmed(f->core->sequencer) + 1;
-    if (f->defs.dead_count == 0 && !f->first)
+    if (f->defs.dead_count == 0 && f->piped_count == 0 && !f->first)
         return;
     while (seq <= f->seq_at_begin &&
            journal_read(f->core->journal, seq, RECHECK_RECORDS, 1 << 20, &bytes, &count) ==
@@ -260,6 +313,8 @@ static void recheck_rows(struct follower *f)
         while (rest.size != 0 && record_decode(rest, &record, &used) == STATUS_OK) {
             if (record.header.kind == RECORD_ROW && is_dead(f, record.row.incarnation))
                 recheck_row(f, &record.row);
+            else if (record.header.kind == RECORD_ROW)
+                recheck_piped(f, &record.row);
             rest = span_of(rest.data + used, rest.size - used);
         }
         seq += count;
@@ -308,6 +363,7 @@ static void finish_state(struct follower *f)
 {
     f->fresh = definitions_finish(&f->defs, f->old, f->begun_us);
     note_births(f);
+    find_piped(f);
     recheck_rows(f);
     if (f->defs.changes == NULL && f->watch_count == 0) {
         complete_read(f);
@@ -347,10 +403,12 @@ static void next_births(struct follower *f)
         buffer_append_char(&target, '/');
         buffer_append_span(&target, buffer_span(&names));
         buffer_append_cstr(
-            &target, f->first
-                         ? "/_stats/docs?level=shards&filter_path=indices.*.shards.*.seq_no,"
-                           "indices.*.shards.*.routing"
-                         : "/_recovery?filter_path=*.shards.id,*.shards.type,*.shards.primary");
+            &target,
+            f->first
+                ? "/_stats/"
+                  "docs?level=shards&ignore_unavailable=true&filter_path=indices.*.shards.*.seq_no,"
+                  "indices.*.shards.*.routing"
+                : "/_recovery?filter_path=*.shards.id,*.shards.type,*.shards.primary");
         ask(f, STEP_BIRTHS, buffer_cstr(&target));
     }
     buffer_fini(&names);
@@ -377,13 +435,35 @@ static void next_indices(struct follower *f)
         next_births(f);
 }
 
+/* The cluster state that is known already is newer than VERSION. Before 7.0 an engine counts anew
+ * when all of its nodes have ended; since then it does not, so it is another state, or an older
+ * copy. What may go back gets higher stamps all the same: the newest one wins. False: the read has
+ * ended. */
+static bool went_backwards(struct follower *f, int64_t *version, bool *wrong)
+{
+    if (!f->core->engine.known) {
+        fail_read(f, "identity", "which engine the primary is is not known yet");
+        return false;
+    }
+    if (f->adopting || (!f->core->engine.opensearch && f->core->engine.major < 7)) {
+        f->defs.version_base += f->defs.version + 1 - *version;
+        *version = f->defs.version + 1;
+        return true;
+    }
+    fail_read(f, "identity",
+              "the cluster state went backwards: the cluster was restored from an older copy; "
+              "see `tandemctl adopt`");
+    *wrong = true;
+    return false;
+}
+
 /* The primary must be the cluster we know. False: the read has ended. */
 static bool check_identity(struct follower *f, struct span body, int64_t *version)
 {
-    json_t *json = json_loadb(body.data, body.size, 0, NULL);
+    json_t *json = json_tree(body);
     const char *uuid = json_string_value(json_object_get(json, "cluster_uuid"));
     bool ok = false, wrong = false;
-    *version = json_integer_value(json_object_get(json, "version"));
+    *version = f->defs.version_base + json_integer_value(json_object_get(json, "version"));
     if (uuid == NULL || strcmp(uuid, "_na_") == 0) {
         fail_read(f, "identity", "the answer names no cluster_uuid yet");
     } else if (f->defs.cluster_uuid != NULL && strcmp(f->defs.cluster_uuid, uuid) != 0) {
@@ -391,16 +471,13 @@ static bool check_identity(struct follower *f, struct span body, int64_t *versio
                   "another cluster answers at this address: its uuid is not the one we know; "
                   "see `tandemctl adopt`");
         wrong = true;
-    } else if (f->old != NULL && *version < f->old->version && !f->adopting) {
-        fail_read(f, "identity",
-                  "the cluster state went backwards: the cluster was restored from an older copy; "
-                  "see `tandemctl adopt`");
-        wrong = true;
-    } else {
+    } else if (*version >= f->defs.version) {
         ok = true;
-        if (f->defs.cluster_uuid == NULL)
-            f->defs.cluster_uuid = bytes_strdup(uuid);
+    } else {
+        ok = went_backwards(f, version, &wrong);
     }
+    if (ok && f->defs.cluster_uuid == NULL)
+        f->defs.cluster_uuid = bytes_strdup(uuid);
     if (wrong && !atomic_load(&f->core->identity_wrong))
         log_error("primary", "writes are refused, the standbys are left alone: %s", f->why);
     if (ok || wrong)
@@ -550,7 +627,10 @@ void follower_note_diverged(struct core *core, struct span index, const char *wh
 {
     struct diverged_commit *dc = bytes_zalloc(sizeof *dc);
     dc->core = core;
-    dc->index = span_dup(index);
+    /* It may be what a client sent; a key of the journal has room for an index name, not for that.
+     */
+    dc->index =
+        span_dup(span_of(index.data, index.size > INDEX_NAME_MAX ? INDEX_NAME_MAX : index.size));
     dc->why = bytes_strdup(why);
     dc->commit.task.run = take_diverged;
     core->post(core->control, &dc->commit.task);
@@ -588,6 +668,8 @@ enum status follower_new(struct core *core, struct follower **out)
     definitions_init(&f->defs, core);
     *out = f;
     enum status status = definitions_load(&f->defs);
+    if ((int64_t)sequencer_state_version(core->sequencer) > f->defs.version)
+        f->defs.version = (int64_t)sequencer_state_version(core->sequencer);
     if (status == STATUS_OK)
         status = journal_scan(core->journal, JOURNAL_STATE, SPAN("diverged/"), load_diverged, f);
     return status;
@@ -601,6 +683,7 @@ void follower_free(struct follower *f)
     for (size_t i = 0; i < f->watch_count; i++)
         watch_free(f->watches[i]);
     free(f->watches);
+    free(f->piped);
     if (f->old != NULL)
         catalog_put(f->old);
     if (f->fresh != NULL)

@@ -45,7 +45,8 @@ const char *follower_cluster_uuid(const struct follower *follower);
 /* Indices that vanished from the primary in a way that is not believed; comma-separated, "" when
  * none. */
 const char *follower_disbelieved(const struct follower *follower);
-/* An operator says that the cluster at the primary's address is the primary, whatever was known. Control thread. */
+/* An operator says that the cluster at the primary's address is the primary, whatever was known.
+ * Control thread. */
 void follower_adopt(struct follower *follower);
 /* Notes that INDEX (decoded name) diverged from the standbys, and why; durable. Any thread. */
 void follower_note_diverged(struct core *core, struct span index, const char *why);

@@ -12,6 +12,7 @@
 #include "proxy/call.h"
 #include "proxy/upstream.h"
 #include "proxy/worker.h"
+#include "proxy/write.h"
 
 /* More is not an answer to a write: a bulk of 100 MB is answered with about as much when sources
  * are asked for. */
@@ -80,6 +81,7 @@ static size_t forward_on_body(struct call *call, struct span data)
         forward_fail(forward, false, "the primary's answer is too long");
         return 0;
     }
+    exchange_count(forward->ex, data.size);
     buffer_append_span(&forward->answer.body, data);
     return data.size;
 }

@@ -169,6 +169,16 @@ void names_tick(struct names *names, uint64_t now_us)
     pthread_mutex_unlock(&names->lock);
 }
 
+void names_look(struct names *names, struct span name, bool *redefined, bool *written)
+{
+    pthread_mutex_lock(&names->lock);
+    for (const struct names_use *u = names->first; u != NULL; u = u->next)
+        for (size_t i = 0; i < u->count; i++)
+            if (name_matches(name, u->names[i]))
+                *(u->exclusive ? redefined : written) = true;
+    pthread_mutex_unlock(&names->lock);
+}
+
 size_t names_held(struct names *names)
 {
     pthread_mutex_lock(&names->lock);

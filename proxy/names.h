@@ -45,6 +45,9 @@ void names_leave(struct names *names, struct names_use *use);
 /* Ends waits that last too long. */
 void names_tick(struct names *names, uint64_t now_us);
 /* How many writes are held back now. */
+/* Sets *REDEFINED when a change of definitions on NAME is under way, *WRITTEN when a write is;
+ * leaves them alone otherwise. */
+void names_look(struct names *names, struct span name, bool *redefined, bool *written);
 size_t names_held(struct names *names);
 
 /* How many writes and changes of definitions are under way, waiting ones included. */

@@ -77,7 +77,8 @@ static enum status position_write(struct commit *commit, struct journal_txn *txn
     buffer_append_u64(&value, pc->seq);
     if (pc->dropped)
         buffer_append_cstr(&value, "dropped");
-    enum status status = journal_put(txn, JOURNAL_STANDBYS, span_cstr(pc->name), buffer_span(&value));
+    enum status status =
+        journal_put(txn, JOURNAL_STANDBYS, span_cstr(pc->name), buffer_span(&value));
     buffer_fini(&value);
     return status;
 }
@@ -160,7 +161,9 @@ static void take_line(struct connection *connection, struct span line)
         line = span_of(line.data + sizeof WIRE_STANDBY - 1, line.size - (sizeof WIRE_STANDBY - 1));
         connection->standby = find_standby(reps, line);
         if (connection->standby == NULL)
-            log_warn("proxy", "a replicator speaks for standby %.*s, which this proxy's configuration does not have",
+            log_warn("proxy",
+                     "a replicator speaks for standby %.*s, which this proxy's configuration does "
+                     "not have",
                      (int)line.size, line.data);
         else
             log_info("proxy", "the replicator of standby %s is here", connection->standby->name);
@@ -168,7 +171,8 @@ static void take_line(struct connection *connection, struct span line)
     } else if (span_equal(line, SPAN(WIRE_MARK_ASKED))) {
         say(connection, WIRE_MARK, sequencer_ask_mark(reps->core->sequencer));
     } else if (connection->standby != NULL && span_starts(line, SPAN(WIRE_CHECKPOINT)) &&
-               span_to_u64(span_of(line.data + sizeof WIRE_CHECKPOINT - 1, line.size - (sizeof WIRE_CHECKPOINT - 1)),
+               span_to_u64(span_of(line.data + sizeof WIRE_CHECKPOINT - 1,
+                                   line.size - (sizeof WIRE_CHECKPOINT - 1)),
                            &number)) {
         take_checkpoint(connection, number);
     }
@@ -194,8 +198,8 @@ static void on_event(struct bufferevent *bev, short what, void *arg)
         connection_free(arg);
 }
 
-static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address, int size,
-                      void *arg)
+static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address,
+                      int size, void *arg)
 {
     struct replicators *reps = arg;
     struct connection *connection = bytes_zalloc(sizeof *connection);
@@ -203,7 +207,8 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
     (void)address;
     (void)size;
     connection->owner = reps;
-    connection->bev = bufferevent_socket_new(loop_base(reps->core->control), fd, BEV_OPT_CLOSE_ON_FREE);
+    connection->bev =
+        bufferevent_socket_new(loop_base(reps->core->control), fd, BEV_OPT_CLOSE_ON_FREE);
     connection->next = reps->connections;
     reps->connections = connection;
     bufferevent_setcb(connection->bev, on_read, NULL, on_event, connection);
@@ -242,27 +247,43 @@ static uint64_t needed_from(const struct replicators *reps, struct standby_posit
     return lowest;
 }
 
-static void drop_standby(struct replicators *reps, struct standby_position *sp, const struct journal_info *info)
+static void drop_standby(struct replicators *reps, struct standby_position *sp,
+                         const struct journal_info *info)
 {
-    log_error("proxy", "standby %s is dropped: the journal is full with what it has not taken (journal.when_full: drop); it "
-              "must be seeded again (seq=%" PRIu64 " last_seq=%" PRIu64 ")", sp->name, sp->seq, info->last_seq);
+    log_error("proxy",
+              "standby %s is dropped: the journal is full with what it has not taken "
+              "(journal.when_full: drop); it "
+              "must be seeded again (seq=%" PRIu64 " last_seq=%" PRIu64 ")",
+              sp->name, sp->seq, info->last_seq);
     sp->dropped = true;
     store_position(reps, sp);
 }
 
 static void say_fullness(struct replicators *reps, int percent, const struct standby_position *who)
 {
-    int level = percent >= ALARM_PERCENT_SECOND ? ALARM_PERCENT_SECOND : percent >= ALARM_PERCENT_FIRST ? ALARM_PERCENT_FIRST : 0;
+    int level = percent >= ALARM_PERCENT_SECOND  ? ALARM_PERCENT_SECOND
+                : percent >= ALARM_PERCENT_FIRST ? ALARM_PERCENT_FIRST
+                                                 : 0;
     if (level > reps->alarm)
-        log_warn("journal", "it is %d %% full; standby %s needs what is in it", percent, who == NULL ? "-" : who->name);
+        log_warn("journal", "it is %d %% full; standby %s needs what is in it", percent,
+                 who == NULL ? "-" : who->name);
     reps->alarm = level;
 }
 
-/* How many records make what is used more than KEEP_SIZE, if all were of one size: right enough for a second. */
+/* How many records make what is used more than KEEP_SIZE, if all were of one size: right enough for
+ * a second. */
 static uint64_t excess_records(const struct journal_info *info, uint64_t keep_size)
 {
     double share = (double)(info->used_bytes - keep_size) / (double)info->used_bytes;
     return (uint64_t)((double)(info->last_seq - info->first_seq + 1) * share) + 1;
+}
+
+/* What SP has not taken yet is more than a tenth of the journal, if all records were of one size:
+ * who is nearly up to date does not make it full, however large its records are. */
+static bool holds_much_back(const struct standby_position *sp, const struct journal_info *info)
+{
+    uint64_t records = info->last_seq + 1 - info->first_seq;
+    return sp->seq < info->last_seq && (info->last_seq - sp->seq) > records / 10;
 }
 
 void replicators_tick(struct replicators *reps)
@@ -276,19 +297,22 @@ void replicators_tick(struct replicators *reps)
     uint64_t keep_from = needed_from(reps, &who);
     int percent = info.size_max == 0 ? 0 : (int)(info.used_bytes * 100 / info.size_max);
     say_fullness(reps, percent, who);
-    if (percent >= DROP_PERCENT && who != NULL && who->seq < info.last_seq && settings->journal_when_full == WHEN_FULL_DROP &&
-        keep_from <= info.first_seq + TRIM_STRETCH)
+    if (percent >= DROP_PERCENT && who != NULL && holds_much_back(who, &info) &&
+        settings->journal_when_full == WHEN_FULL_DROP && keep_from <= info.first_seq + TRIM_STRETCH)
         drop_standby(reps, who, &info);
     uint64_t wall = reps->core->wall_us(reps->core);
-    bool old = info.oldest_time_us != 0 && wall > info.oldest_time_us && wall - info.oldest_time_us > settings->journal_keep_age;
+    bool old = info.oldest_time_us != 0 && wall > info.oldest_time_us &&
+               wall - info.oldest_time_us > settings->journal_keep_age;
     bool big = info.used_bytes > settings->journal_keep_size;
     if (keep_from > info.last_seq + 1)
         keep_from = info.last_seq + 1;
-    uint64_t stretch = old ? TRIM_STRETCH : 0, excess = big ? excess_records(&info, settings->journal_keep_size) : 0;
+    uint64_t stretch = old ? TRIM_STRETCH : 0,
+             excess = big ? excess_records(&info, settings->journal_keep_size) : 0;
     if (excess > stretch)
         stretch = excess;
     if (keep_from > info.first_seq + stretch)
-        keep_from = info.first_seq + stretch; /* a stretch a second, so that age and size are looked at again */
+        keep_from = info.first_seq +
+                    stretch; /* a stretch a second, so that age and size are looked at again */
     if ((old || big) && keep_from > info.first_seq)
         sequencer_trim(reps->core->sequencer, keep_from);
 }
@@ -297,7 +321,8 @@ void replicators_tick(struct replicators *reps)
 
 static void problem(json_t *problems, const char *level, const char *text, const char *do_this)
 {
-    json_array_append_new(problems, json_pack("{s:s,s:s,s:s}", "level", level, "text", text, "do", do_this));
+    json_array_append_new(problems,
+                          json_pack("{s:s,s:s,s:s}", "level", level, "text", text, "do", do_this));
 }
 
 json_t *replicators_status(struct replicators *reps, json_t *problems)
@@ -308,12 +333,18 @@ json_t *replicators_status(struct replicators *reps, json_t *problems)
     for (size_t i = 0; i < reps->count; i++) {
         const struct standby_position *sp = &reps->standbys[i];
         json_array_append_new(
-            list, json_pack("{s:s, s:I, s:o, s:I, s:b}", "name", sp->name, "seq", (json_int_t)sp->seq, "age_s",
-                            sp->heard_us == 0 ? json_null() : json_real((double)(now - sp->heard_us) / 1e6),
-                            "lag_records", (json_int_t)(last > sp->seq ? last - sp->seq : 0), "dropped", sp->dropped));
+            list, json_pack("{s:s, s:I, s:o, s:I, s:b}", "name", sp->name, "seq",
+                            (json_int_t)sp->seq, "age_s",
+                            sp->heard_us == 0 ? json_null()
+                                              : json_real((double)(now - sp->heard_us) / 1e6),
+                            "lag_records", (json_int_t)(last > sp->seq ? last - sp->seq : 0),
+                            "dropped", sp->dropped));
         if (sp->dropped) {
-            snprintf(text, sizeof text, "standby %s was dropped by the journal's retention", sp->name);
-            problem(problems, "error", text, "empty that cluster and its replicator's folder, and start the replicator again");
+            snprintf(text, sizeof text, "standby %s was dropped by the journal's retention",
+                     sp->name);
+            problem(
+                problems, "error", text,
+                "empty that cluster and its replicator's folder, and start the replicator again");
         }
     }
     if (reps->alarm != 0) {
@@ -329,9 +360,11 @@ json_t *replicators_status(struct replicators *reps, json_t *problems)
 static enum status listen_here(struct replicators *reps, char *why, size_t why_size)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int size = snprintf(reps->path, sizeof reps->path, "%s/" WIRE_SOCKET, reps->core->settings->journal_folder);
+    int size = snprintf(reps->path, sizeof reps->path, "%s/" WIRE_SOCKET,
+                        reps->core->settings->journal_folder);
     if (size < 0 || (size_t)size >= sizeof reps->path) {
-        snprintf(why, why_size, "journal.folder is too long a path for a Unix socket (at most %zu bytes)",
+        snprintf(why, why_size,
+                 "journal.folder is too long a path for a Unix socket (at most %zu bytes)",
                  sizeof reps->path - sizeof "/" WIRE_SOCKET);
         return STATUS_SETTINGS_WRONG;
     }
@@ -359,7 +392,8 @@ enum status replicators_new(struct core *core, struct replicators **out, char *w
     for (size_t i = 0; i < reps->count; i++)
         reps->standbys[i].name = bytes_strdup(settings->standbys[i].name);
     *out = reps;
-    if (journal_scan(core->journal, JOURNAL_STANDBYS, SPAN_NONE, load_position, reps) != STATUS_OK) {
+    if (journal_scan(core->journal, JOURNAL_STANDBYS, SPAN_NONE, load_position, reps) !=
+        STATUS_OK) {
         snprintf(why, why_size, "the journal's table of standbys cannot be read");
         return STATUS_JOURNAL_IO;
     }

@@ -26,8 +26,9 @@ static void problem(json_t *problems, const char *level, const char *text, const
 
 static const char *state_name(struct core *core)
 {
-    if (atomic_load(&core->state) == PROXY_ACTIVE &&
-        (sequencer_is_full(core->sequencer) || atomic_load(&core->identity_wrong)))
+    int state = atomic_load(&core->state);
+    bool full = state == PROXY_ACTIVE && sequencer_is_full(core->sequencer);
+    if (full || (state != PROXY_DRAINING && atomic_load(&core->identity_wrong)))
         return "readonly";
     return proxy_state_name((enum proxy_state)atomic_load(&core->state));
 }

@@ -16,6 +16,9 @@
 #include "es/shard.h"
 #include "proxy/write.h"
 
+#define FILTER_PATTERNS_MAX 100
+/* Of one item of a bulk: the item, and its names in the arena. */
+#define ITEM_MEMORY (sizeof(struct write_item) + 128)
 #define USE_NAMES_SEARCHED 64
 
 /* ---- small helpers ---- */
@@ -71,7 +74,7 @@ static bool external_version_type(struct span type)
 struct write_item *request_add_item(struct exchange *ex)
 {
     if (ex->item_count == ex->item_capacity) {
-        ex->item_capacity = ex->item_capacity == 0 ? 1 : ex->item_capacity * 4;
+        ex->item_capacity = ex->item_capacity == 0 ? 1 : ex->item_capacity * 2;
         ex->items = bytes_realloc(ex->items, ex->item_capacity * sizeof *ex->items);
     }
     struct write_item *item = &ex->items[ex->item_count++];
@@ -115,6 +118,10 @@ static bool inflate_body(struct exchange *ex, struct buffer *out, int window_bit
         z.avail_out = room;
         result = inflate(&z, Z_NO_FLUSH);
         out->size += room - z.avail_out;
+        if (!exchange_charge(ex, room - z.avail_out)) {
+            inflateEnd(&z);
+            return false;
+        }
         if (out->size > limit || (result != Z_OK && result != Z_STREAM_END))
             break;
     }
@@ -480,7 +487,8 @@ static void read_action(struct exchange *ex, const struct bulk_item *bi,
     item->name =
         bi->index.size != 0 && !json_is_null(bi->index) ? write_decode(ex, bi->index) : d->name;
     item->type = bi->type.size != 0 ? write_decode(ex, bi->type) : d->type;
-    item->id = bi->id.size != 0 && !json_is_null(bi->id) ? write_decode(ex, bi->id) : SPAN_NONE;
+    item->id_said = bi->id.size != 0 && !json_is_null(bi->id);
+    item->id = item->id_said ? write_decode(ex, bi->id) : SPAN_NONE;
     item->routing = has_routing ? write_decode(ex, bi->routing) : d->routing;
     item->routed = item->routing.size != 0;
     item->conditional = item->op == INTENT_CREATE || bi->has_condition;
@@ -494,6 +502,9 @@ static bool prepare_item(struct exchange *ex, const struct bulk_item *bi,
                          const struct bulk_defaults *d, const char **copied, bool *updates)
 {
     const struct write_item *previous = NULL;
+    if (ex->item_count == ex->item_capacity &&
+        !exchange_charge(ex, (ex->item_capacity + 1) * ITEM_MEMORY))
+        return false;
     struct write_item *item = request_add_item(ex);
     if (ex->item_count > 1)
         previous = item - 1;
@@ -501,6 +512,9 @@ static bool prepare_item(struct exchange *ex, const struct bulk_item *bi,
     if (item->name.size == 0)
         return refuse(ex, 400, "action_request_validation_exception",
                       "Validation Failed: an action names no index, and the path names none;");
+    if (item->id_said && item->id.size == 0)
+        return refuse(ex, 400, "illegal_argument_exception",
+                      "an `_id` of the bulk is empty, or holds half a surrogate pair");
     if (!resolve(ex, item, previous))
         return false;
     bool rewrite = false;
@@ -511,12 +525,14 @@ static bool prepare_item(struct exchange *ex, const struct bulk_item *bi,
         want_source(ex, item, asked);
         rewrite = bi->source_filter.size != 0;
         *updates = true;
-    } else if (item->id.size == 0 && bi->action != BULK_DELETE && may_inject(item)) {
+    } else if (!item->id_said && bi->action != BULK_DELETE && may_inject(item)) {
         item->id = make_id(ex);
         item->id_injected = true;
         item->action_was_index = bi->action == BULK_INDEX;
         rewrite = true;
     }
+    if (rewrite && ex->new_body.size == 0 && !exchange_charge(ex, ex->body.size))
+        return false;
     if (rewrite)
         rewrite_line(ex, bi, item, copied);
     return true;
@@ -559,11 +575,21 @@ static bool prepare_bulk(struct exchange *ex)
 
 /* ---- a write ---- */
 
+static bool contains_nocase(struct span text, const char *word)
+{
+    size_t size = strlen(word);
+    for (size_t at = 0; at + size <= text.size; at++)
+        if (strncasecmp(text.data + at, word, size) == 0)
+            return true;
+    return false;
+}
+
+/* True when the body is read as JSON: what is known to be another format is captured instead. The
+ * engines read media types without regard to case. */
 static bool is_json_type(struct span type)
 {
-    return type.size == 0 ||
-           !(span_matches(type, SPAN("*cbor*")) || span_matches(type, SPAN("*smile*")) ||
-             span_matches(type, SPAN("*yaml*")));
+    return type.size == 0 || !(contains_nocase(type, "cbor") || contains_nocase(type, "smile") ||
+                               contains_nocase(type, "yaml"));
 }
 
 static bool accepts_json(struct exchange *ex)
@@ -576,6 +602,15 @@ static bool accepts_json(struct exchange *ex)
     return span_matches(accept, SPAN("*json*")) || memchr(accept.data, '*', accept.size) != NULL;
 }
 
+/* Each pattern is held against each name of the answer, by a thread that others wait for. */
+static bool too_many_patterns(struct span filter_path)
+{
+    size_t commas = 0;
+    for (size_t i = 0; i < filter_path.size; i++)
+        commas += filter_path.data[i] == ',';
+    return commas >= FILTER_PATTERNS_MAX;
+}
+
 bool request_prepare(struct exchange *ex)
 {
     if (!http_field_get(&ex->head, SPAN("content-type"), &ex->content_type))
@@ -586,6 +621,9 @@ bool request_prepare(struct exchange *ex)
     if (ex->op.kind == OP_KIND_BULK && !ex->json_body)
         return refuse(ex, 415, "tandem_content_type",
                       "a bulk must be JSON (application/x-ndjson or application/json)");
+    if (too_many_patterns(ex->filter_path))
+        return refuse(ex, 400, "illegal_argument_exception",
+                      "filter_path has more than 100 patterns");
     if (!accepts_json(ex))
         return refuse(ex, 406, "tandem_not_acceptable",
                       "answers to writes are JSON: accept application/json");

@@ -10,6 +10,7 @@
 #include "conf/settings.h"
 #include "proxy/core.h"
 #include "proxy/exchange.h"
+#include "base/json_tree.h"
 #include "proxy/follower.h"
 
 #define NOT_REPLICATED "X-Tandem-Replicated: no\r\n"
@@ -50,18 +51,33 @@ static void route_unreplicated(struct core *core, struct routing *routing, const
     routing->answer_field = NOT_REPLICATED;
 }
 
+/* True when NAME, or what it is an alias of, is excluded. */
+static bool is_excluded(struct core *core, const struct catalog *catalog, struct span name)
+{
+    if (memchr(name.data, '*', name.size) != NULL || !core_excludes(core, name))
+        return false;
+    const struct catalog_alias *alias = catalog == NULL ? NULL : catalog_find_alias(catalog, name);
+    for (size_t i = 0; alias != NULL && i < alias->count; i++)
+        if (!core_excludes(core, span_cstr(alias->members[i].index)))
+            return false;
+    return true;
+}
+
 /* True when every name in the path's index segment is excluded from replication. */
 static bool all_excluded(struct core *core, struct span segment)
 {
     struct buffer names = {0};
+    const struct catalog *catalog = catalog_get(&core->catalog);
     bool all = segment.size != 0 && http_percent_decode(segment, &names) && names.size != 0;
     struct span rest = buffer_span(&names);
     while (all && rest.size != 0) {
         const char *comma = memchr(rest.data, ',', rest.size);
         size_t size = comma == NULL ? rest.size : (size_t)(comma - rest.data);
-        all = memchr(rest.data, '*', size) == NULL && core_excludes(core, span_of(rest.data, size));
+        all = is_excluded(core, catalog, span_of(rest.data, size));
         rest = comma == NULL ? SPAN_NONE : span_of(comma + 1, rest.size - size - 1);
     }
+    if (catalog != NULL)
+        catalog_put(catalog);
     buffer_fini(&names);
     return all;
 }
@@ -74,11 +90,13 @@ void route_request(struct core *core, const struct http_head *head, struct routi
     routing->route = ROUTE_STREAM;
     bool typeless = core->engine.known && (core->engine.opensearch || core->engine.major >= 8);
     if (op->type.size != 0 && typeless && !is_read_method(head->method)) {
-        /* To 7.x and older a call below a type, to this engine a document with that id: which it is can't be told. */
+        /* To 7.x and older a call below a type, to this engine a document with that id: which it is
+         * can't be told. */
         refuse(routing, 400, "typed paths are not known to this engine", NULL);
         return;
     }
-    if (op->class != OP_READ && all_excluded(core, op->index)) {
+    /* Of a bulk each item has a name of its own; they are judged there. */
+    if (op->class != OP_READ && op->kind != OP_KIND_BULK && all_excluded(core, op->index)) {
         routing->answer_field = NOT_REPLICATED;
         return;
     }
@@ -129,7 +147,7 @@ static void rewrite_address(json_t *object, const char *key, const char *publish
 
 bool nodes_rewrite(struct span body, struct span publish, struct buffer *out)
 {
-    json_t *json = json_loadb(body.data, body.size, 0, NULL), *node;
+    json_t *json = json_tree(body), *node;
     json_t *nodes = json_object_get(json, "nodes");
     const char *id;
     char *address = span_dup(publish);

@@ -23,10 +23,10 @@
 
 /* ---- the answer ---- */
 
-static bool engine_is_incremental(const struct engine *engine)
+static bool says_missing_document(struct span error)
 {
-    return !engine->opensearch &&
-           (engine->major > 8 || (engine->major == 8 && engine->minor >= 16));
+    struct span word = SPAN("document_missing");
+    return error.size != 0 && memmem(error.data, error.size, word.data, word.size) != NULL;
 }
 
 static void judge(struct exchange *ex, struct write_item *item)
@@ -39,7 +39,7 @@ static void judge(struct exchange *ex, struct write_item *item)
     /* The cluster may have tried twice: the refusal can be of its own second try. So can an update
      * be that finds nothing, when a script of the first try deleted the document. */
     if (item->outcome == OUTCOME_REFUSED && item->op == INTENT_UPDATE &&
-        item->answer.status == 404 && item->index != NULL)
+        item->answer.status == 404 && says_missing_document(item->answer.error))
         item->outcome = OUTCOME_CONFLICT;
     item->wants_watch = item->outcome == OUTCOME_CONFLICT;
     if (item->answer.shards_failed) {
@@ -82,7 +82,7 @@ bool rows_read_answer(struct exchange *ex)
         return read_items(ex);
     if (ex->op.kind == OP_KIND_BULK) {
         enum outcome whole = outcome_judge_whole_bulk(status, buffer_span(&ex->answer.body),
-                                                      engine_is_incremental(&ex->core->engine));
+                                                      atomic_load(&ex->core->bulks_in_parts));
         for (size_t i = 0; i < ex->item_count; i++)
             ex->items[i].outcome = whole;
         return whole == OUTCOME_REFUSED;
@@ -150,11 +150,22 @@ static void decide_life(struct exchange *ex, struct write_item *item)
         item->hit != NULL && (before == NULL || before->incarnation != item->hit->incarnation);
 }
 
-static enum row_source decide_source(const struct exchange *ex, const struct write_item *item)
+static bool id_fits(struct exchange *ex, const struct write_item *item)
+{
+    struct span id = item->answer.id.size != 0 ? write_decode(ex, item->answer.id) : item->id;
+    return id.size > 0 && id.size <= RECORD_ID_MAX;
+}
+
+static enum row_source decide_source(struct exchange *ex, const struct write_item *item)
 {
     const struct outcome_item *answer = &item->answer;
     if (item->hit == NULL || !answer->has_numbers)
         return ROW_FROM_NOTHING;
+    if (!id_fits(ex, item)) {
+        follower_note_diverged(ex->core, span_cstr(item->hit->name),
+                               "a document has an id that is no text, or longer than 512 bytes");
+        return ROW_FROM_NOTHING;
+    }
     if (item->uncertain)
         return ROW_FROM_CAPTURE;
     if (answer->result == RESULT_DELETED || answer->result == RESULT_NOT_FOUND)
@@ -264,14 +275,23 @@ bool rows_capture(struct exchange *ex)
 }
 
 /* Takes one captured document. False: it is older than the answer, from a stale copy. */
-static bool take_doc(struct write_item *item, const struct mget_doc *doc)
+static bool take_doc(const struct exchange *ex, struct write_item *item, const struct mget_doc *doc)
 {
-    bool found = doc->found && doc->has_numbers;
-    if (doc->failed)
+    bool found = doc->found;
+    if (doc->failed || (found && !doc->has_numbers))
         return false;
     if (!item->uncertain && found &&
         numbers_compare(doc->term, doc->seq_no, item->answer.term, item->answer.seq_no) < 0)
         return false;
+    if (!found && ex->core->settings->primary_urls.count > 1 && !item->uncertain && !item->sweep &&
+        item->outcome == OUTCOME_APPLIED) {
+        /* With several nodes an isolated former primary may have answered: "not there" with the
+         * answer's own numbers would beat what was acknowledged. doubt asks a copy that is proved.
+         */
+        item->row_source = ROW_FROM_NOTHING;
+        item->outcome = OUTCOME_UNKNOWN;
+        return true;
+    }
     item->captured = *doc;
     item->has_row = true;
     if (!found && (item->uncertain || item->sweep)) {
@@ -366,7 +386,7 @@ bool rows_take_capture(struct exchange *ex)
                 arena_copy(&ex->arena, doc.source); /* the answer's bytes go with the next try */
         if (doc.routing.size != 0)
             doc.routing = arena_copy(&ex->arena, doc.routing);
-        complete = take_doc(item, &doc) && complete;
+        complete = take_doc(ex, item, &doc) && complete;
         ex->unknown = ex->unknown || item->outcome == OUTCOME_UNKNOWN;
     }
     return complete;
@@ -464,16 +484,28 @@ static void add_watch(struct exchange *ex, const struct write_item *item)
     if (what.id.size == 0)
         return;
     ex->watches = bytes_realloc(ex->watches, (ex->watch_count + 1) * sizeof *ex->watches);
-    ex->watches[ex->watch_count++] =
-        watch_new(ex->core, &what, item->uncertain ? 0 : WATCH_FIRST_US);
+    struct watch *watch = watch_new(ex->core, &what, item->uncertain ? 0 : WATCH_FIRST_US);
+    /* A conflict is with what is there already: nothing is executed later. */
+    if (item->outcome == OUTCOME_CONFLICT && !item->uncertain)
+        watch_once(watch);
+    ex->watches[ex->watch_count++] = watch;
+}
+
+/* It has no row, but what the answer promises holds for it too. */
+static void count_unreplicated(struct exchange *ex, const struct write_item *item)
+{
+    ex->applied += item->outcome == OUTCOME_APPLIED || item->outcome == OUTCOME_NOTHING;
+    ex->conflicts += item->outcome == OUTCOME_CONFLICT || item->outcome == OUTCOME_UNKNOWN;
 }
 
 void rows_build(struct exchange *ex)
 {
     for (size_t i = 0; i < ex->item_count; i++) {
         struct write_item *item = &ex->items[i];
-        if (item->unreplicated)
+        if (item->unreplicated) {
+            count_unreplicated(ex, item);
             continue;
+        }
         if (item->row_source != ROW_FROM_NOTHING && item->hit != NULL)
             build_row(ex, item);
         if (item->has_row)

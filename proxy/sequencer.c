@@ -7,7 +7,8 @@
  *   - Any error of the disk but "full" ends the process: nothing is acknowledged after it.
  *   - MARK(n) is appended only when every intent opened before n was asked for is closed.
  *
- * Open intents are kept as one bit each in a ring from the lowest open number to the next free one.
+ * Open intents are kept as one byte each in a ring up to the next free number. The few that stay
+ * open for long (a shard without a primary) leave the ring for a list, so that it stays short.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -27,6 +28,8 @@
 #define ADMIT_DISK_ROOM (2u << 20)
 #define TRIM_AT_ONCE 1000
 #define MARKS_MAX 64
+/* Intents in the ring, at most: as many bytes. */
+#define RING_MAX (UINT64_C(1) << 20)
 
 struct pending_mark {
     uint64_t number;
@@ -46,21 +49,28 @@ struct sequencer {
 
     /* the journal's thread alone */
     uint64_t next_intent;
-    uint64_t lowest_open; /* next_intent when none is open */
-    uint8_t *open;        /* ring of bytes: 1 = open; indexed by number % open_size */
+    uint64_t ring_from; /* every open intent below it is among the stragglers */
+    uint8_t *open;      /* ring of bytes: 1 = open; indexed by number % open_size */
     uint64_t open_size;
+    uint64_t *stragglers; /* ascending */
+    size_t straggler_count;
     uint64_t asked_behind; /* marks: see pending_mark */
     struct pending_mark marks[MARKS_MAX];
     size_t mark_count;
-    uint64_t stored_confirmed;
+    uint64_t stored_confirmed, stored_state;
     uint64_t *closing; /* intents that the present transaction closes */
     size_t closing_count, closing_capacity;
 
     _Atomic uint64_t next_intent_seen; /* for marks asked from other threads */
     _Atomic uint64_t mark_number;
-    _Atomic uint64_t confirmed, last_seq, open_count, high_term;
+    _Atomic uint64_t confirmed, state_version, last_seq, open_count, high_term;
     _Atomic bool full;
 };
+
+static uint64_t lowest_open(const struct sequencer *sq)
+{
+    return sq->straggler_count != 0 ? sq->stragglers[0] : sq->ring_from;
+}
 
 static void open_ring_grow(struct sequencer *sq, uint64_t span_needed)
 {
@@ -70,33 +80,60 @@ static void open_ring_grow(struct sequencer *sq, uint64_t span_needed)
     if (size == sq->open_size)
         return;
     uint8_t *grown = bytes_zalloc(size);
-    for (uint64_t n = sq->lowest_open; n < sq->lowest_open + sq->open_size; n++)
+    for (uint64_t n = sq->ring_from; n < sq->ring_from + sq->open_size; n++)
         grown[n % size] = sq->open[n % sq->open_size];
     free(sq->open);
     sq->open = grown;
     sq->open_size = size;
 }
 
+static void ring_advance(struct sequencer *sq)
+{
+    while (sq->ring_from < sq->next_intent && !sq->open[sq->ring_from % sq->open_size])
+        sq->ring_from++;
+}
+
+/* The oldest of the ring goes to the list. */
+static void add_straggler(struct sequencer *sq)
+{
+    sq->stragglers =
+        bytes_realloc(sq->stragglers, (sq->straggler_count + 1) * sizeof *sq->stragglers);
+    sq->stragglers[sq->straggler_count++] = sq->ring_from;
+    sq->open[sq->ring_from % sq->open_size] = 0;
+    ring_advance(sq);
+}
+
 static void intent_opened(struct sequencer *sq, uint64_t number)
 {
-    open_ring_grow(sq, number - sq->lowest_open + 1);
+    while (number - sq->ring_from >= RING_MAX && sq->open[sq->ring_from % sq->open_size])
+        add_straggler(sq);
+    open_ring_grow(sq, number - sq->ring_from + 1);
     sq->open[number % sq->open_size] = 1;
     atomic_fetch_add(&sq->open_count, 1);
 }
 
-static void lowest_advance(struct sequencer *sq)
+static void straggler_closed(struct sequencer *sq, uint64_t number)
 {
-    while (sq->lowest_open < sq->next_intent && !sq->open[sq->lowest_open % sq->open_size])
-        sq->lowest_open++;
+    size_t at = 0;
+    while (at < sq->straggler_count && sq->stragglers[at] != number)
+        at++;
+    CHECK(at < sq->straggler_count);
+    sq->straggler_count--;
+    memmove(sq->stragglers + at, sq->stragglers + at + 1,
+            (sq->straggler_count - at) * sizeof *sq->stragglers);
 }
 
 static void intent_closed(struct sequencer *sq, uint64_t number)
 {
-    CHECK(number >= sq->lowest_open && number < sq->next_intent);
+    CHECK(number < sq->next_intent);
+    atomic_fetch_sub(&sq->open_count, 1);
+    if (number < sq->ring_from) {
+        straggler_closed(sq, number);
+        return;
+    }
     CHECK(sq->open[number % sq->open_size]);
     sq->open[number % sq->open_size] = 0;
-    atomic_fetch_sub(&sq->open_count, 1);
-    lowest_advance(sq);
+    ring_advance(sq);
 }
 
 /* ---- what write() functions use ---- */
@@ -173,7 +210,7 @@ static enum status write_list(struct sequencer *sq, struct commit *list, struct 
 {
     struct journal_txn *txn = NULL;
     uint64_t first_intent = sq->next_intent;
-    uint64_t confirmed = atomic_load(&sq->confirmed);
+    uint64_t confirmed = atomic_load(&sq->confirmed), state = atomic_load(&sq->state_version);
     sq->closing_count = 0;
     enum status status =
         FAILPOINT("P3a") ? STATUS_JOURNAL_IO : journal_begin(sq->core->journal, &txn);
@@ -186,6 +223,8 @@ static enum status write_list(struct sequencer *sq, struct commit *list, struct 
         status = write_counter(txn, "next_intent", sq->next_intent);
     if (status == STATUS_OK && confirmed != sq->stored_confirmed)
         status = write_counter(txn, "confirmed", confirmed);
+    if (status == STATUS_OK && state != sq->stored_state)
+        status = write_counter(txn, "state_version", state);
     if (status == STATUS_OK && FAILPOINT("P3b"))
         status = STATUS_JOURNAL_IO;
     if (status == STATUS_OK) {
@@ -194,11 +233,13 @@ static enum status write_list(struct sequencer *sq, struct commit *list, struct 
     }
     if (txn != NULL)
         journal_abort(txn);
-    if (status != STATUS_OK)
+    if (status != STATUS_OK) {
         sq->next_intent = first_intent;
-    else
-        sq->stored_confirmed = confirmed;
-    return status;
+        return status;
+    }
+    sq->stored_confirmed = confirmed;
+    sq->stored_state = state;
+    return STATUS_OK;
 }
 
 /* What the durable commits changed, in memory. */
@@ -217,7 +258,7 @@ static void apply_list(struct sequencer *sq, struct commit *list, struct commit 
         sq->core->on_records(sq->core);
     for (size_t i = 0; i < sq->closing_count; i++)
         intent_closed(sq, sq->closing[i]);
-    lowest_advance(sq);
+    ring_advance(sq);
     atomic_store(&sq->next_intent_seen, sq->next_intent);
 }
 
@@ -322,7 +363,7 @@ static bool queue_due_marks(struct sequencer *sq)
     bool any = false;
     pthread_mutex_lock(&sq->lock);
     for (size_t i = 0; i < sq->mark_count; i++) {
-        if (sq->lowest_open < sq->marks[i].behind) {
+        if (lowest_open(sq) < sq->marks[i].behind) {
             sq->marks[kept++] = sq->marks[i];
             continue;
         }
@@ -376,7 +417,7 @@ static bool has_work(const struct sequencer *sq)
 {
     bool due = false;
     for (size_t i = 0; i < sq->mark_count; i++)
-        due = due || sq->lowest_open >= sq->marks[i].behind;
+        due = due || lowest_open(sq) >= sq->marks[i].behind;
     return sq->first != NULL || sq->trim_to != 0 || sq->look || due;
 }
 
@@ -502,6 +543,16 @@ uint64_t sequencer_confirmed(struct sequencer *sq)
     return atomic_load(&sq->confirmed);
 }
 
+void sequencer_saw_state(struct sequencer *sq, uint64_t version)
+{
+    atomic_store(&sq->state_version, version);
+}
+
+uint64_t sequencer_state_version(struct sequencer *sq)
+{
+    return atomic_load(&sq->state_version);
+}
+
 uint64_t sequencer_last_seq(struct sequencer *sq)
 {
     return atomic_load(&sq->last_seq);
@@ -549,8 +600,8 @@ static bool load_open_intent(void *arg, struct span key, struct span value)
     if (key.size != 8)
         return true;
     uint64_t number = get_u64be(key.data);
-    if (sq->lowest_open == 0)
-        sq->lowest_open = number;
+    if (sq->ring_from == 0)
+        sq->ring_from = number;
     intent_opened(sq, number);
     return true;
 }
@@ -568,13 +619,15 @@ enum status sequencer_new(struct core *core, struct sequencer **out)
     atomic_store(&sq->mark_number, load_counter(core->journal, "mark", 0));
     atomic_store(&sq->confirmed, load_counter(core->journal, "confirmed", 0));
     sq->stored_confirmed = atomic_load(&sq->confirmed);
+    sq->stored_state = load_counter(core->journal, "state_version", 0);
+    atomic_store(&sq->state_version, sq->stored_state);
     journal_info(core->journal, &info);
     atomic_store(&sq->last_seq, info.last_seq);
     open_ring_grow(sq, 1);
     enum status status =
         journal_scan(core->journal, JOURNAL_INTENTS, SPAN_NONE, load_open_intent, sq);
-    if (sq->lowest_open == 0)
-        sq->lowest_open = sq->next_intent;
+    if (sq->ring_from == 0)
+        sq->ring_from = sq->next_intent;
     atomic_store(&sq->next_intent_seen, sq->next_intent);
     *out = sq;
     return status;
@@ -587,6 +640,7 @@ void sequencer_free(struct sequencer *sq)
     pthread_mutex_destroy(&sq->lock);
     pthread_cond_destroy(&sq->wake);
     free(sq->open);
+    free(sq->stragglers);
     free(sq->closing);
     free(sq);
 }

@@ -55,13 +55,17 @@ uint64_t sequencer_ask_mark(struct sequencer *sequencer);
 void sequencer_trim(struct sequencer *sequencer, uint64_t keep_from);
 /* Rows up to SEQ are confirmed to have hit the life they name; stored with the next commit. */
 void sequencer_confirm(struct sequencer *sequencer, uint64_t seq);
+/* The version of the primary's cluster state that was read last; stored with the next commit. */
+void sequencer_saw_state(struct sequencer *sequencer, uint64_t version);
+uint64_t sequencer_state_version(struct sequencer *sequencer);
 uint64_t sequencer_confirmed(struct sequencer *sequencer);
 uint64_t sequencer_last_seq(struct sequencer *sequencer); /* durable */
 uint64_t sequencer_open_intents(struct sequencer *sequencer);
 /* The highest primary term seen; written into marks and metadata. */
 void sequencer_saw_term(struct sequencer *sequencer, uint64_t term);
 uint64_t sequencer_high_term(struct sequencer *sequencer);
-/* Looks whether there is room again, when there was none: nothing else does while nothing is written. */
+/* Looks whether there is room again, when there was none: nothing else does while nothing is
+ * written. */
 void sequencer_look(struct sequencer *sequencer);
 /* True while the journal has no room for new writes. */
 bool sequencer_is_full(struct sequencer *sequencer);

@@ -2,6 +2,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "base/json_tree.h"
 #include "proxy/shard_facts.h"
 
 #include <jansson.h>
@@ -48,7 +49,7 @@ static json_t *indices_of(json_t *json)
 
 void shard_facts_take_terms(struct shard_facts *facts, struct span body)
 {
-    json_t *json = json_loadb(body.data, body.size, 0, NULL), *index, *term;
+    json_t *json = json_tree(body), *index, *term;
     const char *name, *shard;
     json_object_foreach(indices_of(json), name, index)
         json_object_foreach(json_object_get(index, "primary_terms"), shard, term)
@@ -62,7 +63,7 @@ void shard_facts_take_terms(struct shard_facts *facts, struct span body)
 
 bool shard_facts_terms_are(struct shard_facts *facts, struct span body)
 {
-    json_t *json = json_loadb(body.data, body.size, 0, NULL);
+    json_t *json = json_tree(body);
     bool same = true;
     struct shard_fact_entry *entry, *next;
     HASH_ITER(hh, facts->entries, entry, next)
@@ -97,7 +98,7 @@ static void take_copy(struct shard_fact *fact, const json_t *copy, bool *settled
 
 bool shard_facts_take_stats(struct shard_facts *facts, struct span body)
 {
-    json_t *json = json_loadb(body.data, body.size, 0, NULL), *index, *copies, *copy;
+    json_t *json = json_tree(body), *index, *copies, *copy;
     const char *name, *shard;
     size_t i;
     bool settled = true;
@@ -125,7 +126,7 @@ bool shard_facts_ready(struct shard_facts *facts, const char *index, uint32_t sh
 
 struct span shard_facts_first_name(struct arena *arena, struct span body)
 {
-    json_t *json = json_loadb(body.data, body.size, 0, NULL);
+    json_t *json = json_tree(body);
     void *first = json_object_iter(json);
     struct span name =
         first == NULL ? SPAN_NONE : arena_copy(arena, span_cstr(json_object_iter_key(first)));

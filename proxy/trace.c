@@ -7,6 +7,7 @@
 #include <jansson.h>
 #include <stdio.h>
 
+#include "base/json_tree.h"
 #include "base/log.h"
 #include "base/loop.h"
 #include "conf/settings.h"
@@ -24,7 +25,8 @@ static void on_looked(struct es_call *call)
     loop_stop(look->loop);
 }
 
-enum trace trace_look(const struct settings *settings, const char *authorization, char *why, size_t why_size)
+enum trace trace_look(const struct settings *settings, const char *authorization, char *why,
+                      size_t why_size)
 {
     struct look look = {.loop = loop_new("trace")};
     struct es_client_options options = {
@@ -48,14 +50,15 @@ enum trace trace_look(const struct settings *settings, const char *authorization
     if (look.call.status == STATUS_OK && look.call.http_status == 404) {
         trace = TRACE_NONE;
     } else if (look.call.status == STATUS_OK && look.call.http_status == 200) {
-        json_t *json = json_loadb(look.call.answer.data, look.call.answer.size, 0, NULL);
-        const char *journal = json_string_value(json_object_get(json_object_get(json, "_source"), "journal"));
+        json_t *json = json_tree(buffer_span(&look.call.answer));
+        const char *journal =
+            json_string_value(json_object_get(json_object_get(json, "_source"), "journal"));
         snprintf(why, why_size, "%s", journal == NULL ? "?" : journal);
         trace = TRACE_FOUND;
         json_decref(json);
     } else {
-        snprintf(why, why_size, "%.300s (http_status=%d)", look.call.status == STATUS_OK ? "" : look.call.why,
-                 look.call.http_status);
+        snprintf(why, why_size, "%.300s (http_status=%d)",
+                 look.call.status == STATUS_OK ? "" : look.call.why, look.call.http_status);
     }
     es_call_fini(&look.call);
     es_client_free(client);
@@ -67,16 +70,20 @@ static void on_left(struct es_call *call)
 {
     struct core *core = call->arg;
     if (call->status != STATUS_OK || call->http_status >= 300)
-        log_warn("primary", "Tandem's trace (.tandem/_doc/primary) cannot be written there, so a lost journal would go unnoticed: "
-                 "%.200s (http_status=%d)", call->status == STATUS_OK ? "" : call->why, call->http_status);
+        log_warn("primary",
+                 "Tandem's trace (.tandem/_doc/primary) cannot be written there, so a lost journal "
+                 "would go unnoticed: "
+                 "%.200s (http_status=%d)",
+                 call->status == STATUS_OK ? "" : call->why, call->http_status);
     (void)core;
 }
 
 void trace_leave(struct core *core)
 {
-    struct es_call *call = &core->engine_call; /* free since the engine is known */
+    struct es_call *call = &core->trace_call;
     es_call_set(call, "PUT", "/.tandem/_doc/primary");
-    buffer_appendf(&call->body, "{\"system_id\":\"%s\",\"journal\":\"%s\"}", core->system_id, core->journal_text);
+    buffer_appendf(&call->body, "{\"system_id\":\"%s\",\"journal\":\"%s\"}", core->system_id,
+                   core->journal_text);
     call->timeout_us = core->settings->follower_request_timeout;
     call->on_done = on_left;
     call->arg = core;

@@ -22,7 +22,8 @@ enum trace {
 };
 
 /* Looks for the trace; blocks for some seconds at most. Before any thread runs. */
-enum trace trace_look(const struct settings *settings, const char *authorization, char *why, size_t why_size);
+enum trace trace_look(const struct settings *settings, const char *authorization, char *why,
+                      size_t why_size);
 /* Leaves it, once a start. Control thread. */
 void trace_leave(struct core *core);
 

@@ -143,6 +143,7 @@ void transport_close(struct transport *transport, bool reset)
         SSL_free(transport->ssl);
         transport->ssl = NULL;
     }
+    buffer_fini(&transport->record);
     if (transport->fd < 0)
         return;
     if (reset) {
@@ -223,24 +224,9 @@ ssize_t transport_recv(struct transport *transport, void *data, size_t size)
     return tls_result(transport, result);
 }
 
-/* At most one record: gathered when the first part is shorter than that. */
-static ssize_t tls_send(struct transport *transport, const struct iovec *parts, int count)
+static ssize_t tls_write(struct transport *transport, const char *data, size_t size)
 {
-    char gathered[RECORD_MAX];
-    const char *data = parts[0].iov_base;
-    size_t size = parts[0].iov_len, sent = 0;
-
-    if (count > 1 && size < sizeof gathered) {
-        size = 0;
-        for (int i = 0; i < count && size < sizeof gathered; i++) {
-            size_t part = parts[i].iov_len;
-            if (part > sizeof gathered - size)
-                part = sizeof gathered - size;
-            memcpy(gathered + size, parts[i].iov_base, part);
-            size += part;
-        }
-        data = gathered;
-    }
+    size_t sent = 0;
     ERR_clear_error();
     errno = 0;
     int result = SSL_write_ex(transport->ssl, data, size, &sent);
@@ -251,6 +237,46 @@ static ssize_t tls_send(struct transport *transport, const struct iovec *parts, 
     result = tls_result(transport, result);
     transport->wants_write = wanted_write;
     return result == 0 ? TRANSPORT_ERROR : result;
+}
+
+/* The parts, gathered into GATHERED as far as a record goes. */
+static size_t gather(char *gathered, const struct iovec *parts, int count)
+{
+    size_t size = 0;
+    for (int i = 0; i < count && size < RECORD_MAX; i++) {
+        size_t part = parts[i].iov_len;
+        if (part > RECORD_MAX - size)
+            part = RECORD_MAX - size;
+        memcpy(gathered + size, parts[i].iov_base, part);
+        size += part;
+    }
+    return size;
+}
+
+/* At most one record: gathered when the first part is shorter than that. OpenSSL wants a write that
+ * could not go on to be tried again with as many bytes at least, while our callers may come with
+ * fewer next time (what was gathered is not all theirs to keep). So those bytes are kept here. They
+ * count as sent but for the last one, so that the caller comes again. */
+static ssize_t tls_send(struct transport *transport, const struct iovec *parts, int count)
+{
+    char gathered[RECORD_MAX];
+    if (transport->record.size != 0) {
+        ssize_t sent = tls_write(transport, transport->record.data, transport->record.size);
+        if (sent < 0)
+            return sent;
+        CHECK((size_t)sent == transport->record.size); /* one record is written whole */
+        buffer_fini(&transport->record);
+        return 1;
+    }
+    if (count == 1 || parts[0].iov_len >= sizeof gathered)
+        return tls_write(transport, parts[0].iov_base, parts[0].iov_len);
+    size_t size = gather(gathered, parts, count);
+    CHECK(size > 0);
+    ssize_t sent = tls_write(transport, gathered, size);
+    if (sent != TRANSPORT_AGAIN || size == 1)
+        return sent;
+    buffer_append(&transport->record, gathered, size);
+    return (ssize_t)size - 1;
 }
 
 /* As many records as the socket takes. */

@@ -16,6 +16,7 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+#include "base/bytes.h"
 #include "base/check.h"
 
 /* What transport_recv and transport_send return besides counts of bytes. */
@@ -29,6 +30,8 @@ struct transport {
     bool wants_write; /* the last AGAIN of a recv or handshake waits until the socket can be written
                        */
     const char *why;  /* of the last error; static text */
+    struct buffer record; /* of TLS: gathered bytes that must be written again as they are; all but
+                             the last one count as sent */
 };
 
 /* Contexts, one each for the whole program. NULL: WHY says what is wrong. */

@@ -20,6 +20,16 @@ uint64_t watch_delay(unsigned tries)
     return tries < COUNT_OF(watch_delays_us) ? watch_delays_us[tries] : 0;
 }
 
+void watch_end(struct watch *watch)
+{
+    watch->tries = COUNT_OF(watch_delays_us);
+}
+
+void watch_once(struct watch *watch)
+{
+    watch->tries = watch->tries_durable = COUNT_OF(watch_delays_us) - 1;
+}
+
 static void intent_item_copy(struct intent_item *to, const struct intent_item *from)
 {
     *to = *from;
@@ -40,7 +50,8 @@ struct watch *watch_new(struct core *core, const struct intent_item *item, uint6
     struct watch *watch = bytes_zalloc(sizeof *watch);
     watch->core = core;
     watch->number = atomic_fetch_add(&core->next_watch, 1);
-    watch->due_us = core->now_us(core) + delay_us;
+    watch->since_us = core->now_us(core);
+    watch->due_us = watch->since_us + delay_us;
     intent_item_copy(&watch->item, item);
     return watch;
 }
@@ -107,4 +118,29 @@ struct watch *watch_decode(struct core *core, struct span key, struct span value
         intent_item_copy(&watch->item, &intent.items[0]);
     intent_fini(&intent);
     return watch;
+}
+
+struct give_up {
+    struct commit commit;
+    struct watch *watch;
+};
+
+static enum status give_up_write(struct commit *commit, struct journal_txn *txn)
+{
+    return watch_remove(((struct give_up *)commit)->watch, txn);
+}
+
+static void give_up_done(struct commit *commit)
+{
+    watch_free(((struct give_up *)commit)->watch);
+    free(commit);
+}
+
+void watch_give_up(struct watch *watch)
+{
+    struct give_up *give_up = bytes_zalloc(sizeof *give_up);
+    give_up->watch = watch;
+    give_up->commit =
+        (struct commit){.write = give_up_write, .done = give_up_done, .loop = watch->core->control};
+    sequencer_submit(watch->core->sequencer, &give_up->commit);
 }

@@ -6,6 +6,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "proxy/core.h"
 #include "proxy/worker.h"
 
 #include <event2/event.h>
@@ -248,7 +249,7 @@ void workers_stats(struct workers *workers, struct workers_stats *stats)
 {
     *stats = (struct workers_stats){
         .clients = atomic_load(&workers->shared.clients),
-        .body_bytes = atomic_load(&workers->shared.body_bytes),
+        .body_bytes = atomic_load(&workers->shared.core->body_bytes),
         .nodes = workers->shared.nodes.count,
         .nodes_well = workers->items[0].counters_nodes_well,
     };

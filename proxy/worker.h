@@ -34,7 +34,6 @@ struct shared {
     char via[32];                /* our pseudonym, random in each process: "tandem-1f2e3d4c" */
     struct buffer publish;       /* host:port that sniffing clients are told */
     _Atomic uint64_t clients;    /* connections of clients, all threads */
-    _Atomic uint64_t body_bytes; /* memory of bodies in flight, all threads */
     _Atomic bool draining;
 };
 

@@ -32,6 +32,7 @@ struct write_item {
     enum intent_op op;
     struct span name, type, id, routing; /* decoded; in the arena */
     bool routed;
+    bool id_said;          /* of a bulk: the client gave one */
     bool id_injected;      /* the client gave none */
     bool action_was_index; /* an injected bulk item goes out as create and comes back as index */
     bool conditional;      /* create, if_seq_no: a 409 may be the cluster's own second try */
@@ -69,6 +70,7 @@ struct exchange {
     int state;   /* enum exchange_state; moved by exchange_set_state() only */
     uint64_t begun_us;
 
+    uint64_t charged; /* bytes of core->body_bytes that go with this exchange */
     struct operation op;
     struct buffer head_bytes; /* what head's spans point into */
     struct buffer body;       /* decoded */
@@ -101,7 +103,7 @@ struct exchange {
     uint64_t intent; /* number; 0 when none is open */
     bool unknown;    /* some of it is in doubt */
     size_t applied;
-    size_t conflicts; /* 409: it may be the cluster's own second try that was refused */
+    size_t conflicts;       /* 409: it may be the cluster's own second try that was refused */
     struct watch **watches; /* to be handed to doubt when durable; owned */
     size_t watch_count;
     struct reply reply;
@@ -152,5 +154,11 @@ void render_promise(struct exchange *ex, const char *outcome);
 
 /* Decodes a raw JSON string or number into the arena. */
 struct span write_decode(struct exchange *ex, struct span raw);
+
+/* ---- exchange.c, for the others ---- */
+/* Counts SIZE bytes of memory as EX's until its end. */
+void exchange_count(struct exchange *ex, uint64_t size);
+/* The same before a byte was sent: false when there is no room, and the reply says so. */
+MUST_USE bool exchange_charge(struct exchange *ex, uint64_t size);
 
 #endif

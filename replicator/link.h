@@ -17,8 +17,8 @@ struct link_ops {
 };
 
 /* Connects to the socket in FOLDER, and again whenever the proxy was away. */
-struct link *link_new(struct loop *loop, const char *folder, const char *standby, const struct link_ops *ops,
-                      void *arg);
+struct link *link_new(struct loop *loop, const char *folder, const char *standby,
+                      const struct link_ops *ops, void *arg);
 void link_free(struct link *link);
 /* Asks for a mark; asked again after the proxy was away, until on_mark. */
 void link_ask_mark(struct link *link);

@@ -21,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/json_tree.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "conf/settings.h"
@@ -31,7 +32,6 @@
 #define HELD_LOOK_US UINT64_C(500000)
 
 static void apply_pending(struct standby *sb);
-static char *definition_now(const struct standby *sb, struct life *life);
 
 /* ---- a life as JSON ---- */
 
@@ -88,7 +88,7 @@ static void name_life(struct life *life, const char *key, const char *name)
 
 bool life_load(struct standby *sb, struct span text)
 {
-    json_t *json = json_loadb(text.data, text.size, 0, NULL);
+    json_t *json = json_tree(text);
     const char *key = json_string_value(json_object_get(json, "key"));
     const char *name = json_string_value(json_object_get(json, "name"));
     const char *state = json_string_value(json_object_get(json, "state"));
@@ -214,98 +214,6 @@ static void life_on_end(struct script *script)
         metadata_record_is_applied(sb);
 }
 
-/* ---- what an index that is not filled yet holds up ---- */
-
-/* The life, other than LIFE, that has the only content behind alias NAME: it shows it here, and the
- * one that takes its place is not filled. */
-static bool shows_alias(const struct life *life, const char *name)
-{
-    return life->state != LIFE_GONE && !life->filling && definition_has_alias(life->applied, name);
-}
-
-static bool needs_alias(const struct life *life, const char *name)
-{
-    return life->state != LIFE_GONE && life->filling && definition_has_alias(life->wanted, name);
-}
-
-struct swap {
-    const struct standby *sb;
-    const struct life *life;
-};
-
-/* An alias that is to come to an index without its content waits until that is filled, as long as
- * another index shows the content. */
-static bool may_come(void *arg, const char *name)
-{
-    const struct swap *swap = arg;
-    if (!swap->life->filling || definition_has_alias(swap->life->applied, name))
-        return true;
-    for (const struct life *other = swap->sb->lives; other != NULL; other = other->hh.next)
-        if (other != swap->life && shows_alias(other, name))
-            return false;
-    return true;
-}
-
-/* And it stays where it is meanwhile. */
-static bool must_stay(void *arg, const char *name)
-{
-    const struct swap *swap = arg;
-    if (swap->life->filling)
-        return false;
-    for (const struct life *other = swap->sb->lives; other != NULL; other = other->hh.next)
-        if (other != swap->life && needs_alias(other, name))
-            return true;
-    return false;
-}
-
-/* LIFE's definition as the standby is to have it now: what is wanted, but for aliases that wait for
- * an index to be filled. The caller's. */
-static char *definition_now(const struct standby *sb, struct life *life)
-{
-    struct swap swap = {sb, life};
-    bool changed;
-    char *text = definition_choose_aliases(life->wanted, life->applied, may_come, must_stay, &swap,
-                                           &changed);
-    if (changed && !life->aliases_held)
-        log_warn(sb->name,
-                 "index %s: aliases stay as they are here until an index that is filling is seeded",
-                 life->name);
-    life->aliases_held = changed;
-    return text;
-}
-
-static bool nobody_needs(void *arg, const char *name)
-{
-    return !must_stay(arg, name);
-}
-
-static bool never(void *arg, const char *name)
-{
-    (void)arg;
-    (void)name;
-    return false;
-}
-
-/* Another life that still has to be filled may have its only content from SOURCE: it was made from
- * it (shrink, split, clone), or takes its place behind an alias. NULL: none. */
-static const char *needs_content_of(const struct standby *sb, const struct life *source)
-{
-    for (const struct life *life = sb->lives; life != NULL; life = life->hh.next) {
-        char uuid[64];
-        if (life == source || life->state == LIFE_GONE || !life->filling || life->wanted == NULL)
-            continue;
-        definition_resized_from(life->wanted, uuid, sizeof uuid);
-        if (*uuid != '\0' && strncmp(source->key, uuid, strlen(uuid)) == 0)
-            return "an index that was made from it";
-    }
-    if (source->filling || source->applied == NULL)
-        return NULL;
-    struct swap swap = {sb, source};
-    bool needed = false;
-    free(definition_choose_aliases(source->applied, NULL, nobody_needs, never, &swap, &needed));
-    return needed ? "an index that takes its place behind an alias" : NULL;
-}
-
 /* ---- changing an index ---- */
 
 static void encoded_name(const struct life *life, struct buffer *out)
@@ -409,7 +317,7 @@ static void on_settings(struct script *script, int http_status, struct span body
  * definition. The caller's. */
 static char *definition_there(const struct life *life, struct span body)
 {
-    json_t *json = json_loadb(body.data, body.size, 0, NULL), *value;
+    json_t *json = json_tree(body), *value;
     json_t *there = json_object_get(json, life->name), *kept = json_object();
     const char *name;
     json_object_foreach(json_object_get(there, "aliases"), name,
@@ -467,7 +375,7 @@ static void on_alias_look(struct script *script, int http_status, struct span bo
     struct buffer alias = {0};
     if (!script_expect(script, http_status, body, true))
         return;
-    json_t *json = json_loadb(body.data, body.size, 0, NULL);
+    json_t *json = json_tree(body);
     const json_t *index = json_object_get(json, life->name);
     const char *uuid = json_string_value(
         json_object_get(json_object_get(json_object_get(index, "settings"), "index"), "uuid"));
@@ -523,7 +431,7 @@ static void on_uuid(struct script *script, int http_status, struct span body)
     struct life *life = pending_life(sb);
     if (!script_expect(script, http_status, body, false))
         return;
-    json_t *json = json_loadb(body.data, body.size, 0, NULL);
+    json_t *json = json_tree(body);
     json_t *index =
         json_object_get(json_object_get(json_object_get(json, life->name), "settings"), "index");
     set_text(&life->standby_uuid, json_string_value(json_object_get(index, "uuid")));
@@ -622,12 +530,42 @@ static void on_present(struct script *script, int http_status, struct span body)
     buffer_fini(&name);
 }
 
+static void on_name_freed(struct script *script, int http_status, struct span body)
+{
+    struct standby *sb = script->sb;
+    if (!script_expect(script, http_status, body, true))
+        return;
+    for (struct life *other = sb->lives; other != NULL; other = other->hh.next)
+        if (other->aliases_held && other->state == LIFE_READY) {
+            set_applied(sb, other);
+            (void)store_life(sb, other);
+        }
+}
+
+/* An alias that stayed on another index, waiting for a seed, gives its name up to the index LIFE.
+ */
+static void push_free_name(struct standby *sb, const struct life *life)
+{
+    for (struct life *other = sb->lives; other != NULL; other = other->hh.next) {
+        if (!other->aliases_held || other->state != LIFE_READY ||
+            !definition_has_alias(other->applied, life->name))
+            continue;
+        char *now = definition_now(sb, other);
+        char *change = definition_alias_change(other->name, other->applied, now);
+        if (change != NULL)
+            script_push(&sb->script, on_name_freed, change, "POST", "/_aliases");
+        free(change);
+        free(now);
+    }
+}
+
 static void create_life(struct standby *sb, struct life *life)
 {
     struct buffer name = {0};
     life_set_state(sb, life, LIFE_CREATING, NULL);
     encoded_name(life, &name);
     push_life_document(&sb->script, life);
+    push_free_name(sb, life);
     script_push(&sb->script, on_present, NULL, "GET", "/%s", buffer_cstr(&name));
     buffer_fini(&name);
     script_run(&sb->script);
@@ -685,7 +623,7 @@ static void on_delete_look(struct script *script, int http_status, struct span b
 static void end_life(struct standby *sb, struct life *life)
 {
     struct buffer name = {0};
-    const char *needed = needs_content_of(sb, life);
+    const char *needed = life_needed_by(sb, life);
     life->ending = true;
     life->kept = needed != NULL && !life->given_up;
     if (life->kept) {
@@ -731,7 +669,7 @@ static struct life *define_life(struct standby *sb, const struct metadata *md)
     struct life *life = life_get(sb, md->incarnation);
     char *key = span_dup(md->name);
     if (!md->gone) {
-        json_t *json = json_loadb(md->body.data, md->body.size, 0, NULL);
+        json_t *json = json_tree(md->body);
         const char *name = json_string_value(json_object_get(json, "name"));
         name_life(life, key, name == NULL ? "" : name);
         json_decref(json);

@@ -21,6 +21,7 @@
 
 #include "base/failpoint.h"
 #include "base/hash.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "conf/settings.h"
 #include "es/outcome.h"
@@ -236,19 +237,6 @@ static bool settle_at_home(struct standby *sb, struct item *item, enum status *s
     return false;
 }
 
-static void append_source(struct buffer *body, struct span source)
-{
-    size_t begin = body->size;
-    buffer_append_span(body, source);
-    if (memchr(source.data, '\n', source.size) == NULL &&
-        memchr(source.data, '\r', source.size) == NULL)
-        return;
-    for (size_t i = begin; i < body->size;
-         i++) /* a bulk's line; within JSON strings there are none */
-        if (body->data[i] == '\n' || body->data[i] == '\r')
-            body->data[i] = ' ';
-}
-
 static void append_item(struct standby *sb, struct buffer *body, const struct item *item)
 {
     const struct row *row = &item->row;
@@ -286,7 +274,7 @@ static void append_item(struct standby *sb, struct buffer *body, const struct it
                    item->version);
 #endif
     if (row->op == ROW_INDEX) {
-        append_source(body, row->source);
+        json_append_line(row->source, body);
         buffer_append_char(body, '\n');
     }
 }

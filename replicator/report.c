@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "conf/settings.h"
+#include "base/json_tree.h"
 #include "replicator/standby.h"
 
 static void problem(json_t *problems, const char *level, const char *text, const char *do_this)
@@ -114,7 +115,7 @@ json_t *report_status(struct standby *sb, bool proxy_up)
     struct buffer in_doubt = {0};
     buffer_appendf(&in_doubt, "[%.*s]", (int)sb->in_doubt.size,
                    sb->in_doubt.data == NULL ? "" : sb->in_doubt.data);
-    json_object_set_new(standby, "in_doubt", json_loadb(in_doubt.data, in_doubt.size, 0, NULL));
+    json_object_set_new(standby, "in_doubt", json_tree(buffer_span(&in_doubt)));
     buffer_fini(&in_doubt);
     return json_pack("{s:s, s:s, s:s, s:o, s:o, s:o}", "program", "tandem-replicator", "version",
                      TANDEM_VERSION, "system", sb->settings->system_name, "standby", standby,

@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/json_tree.h"
 #include "base/log.h"
 #include "conf/settings.h"
 #include "replicator/standby.h"
@@ -157,7 +158,7 @@ static void take_document_numbers(struct standby *sb, const json_t *json)
 static void on_document_reread(struct script *script, int http_status, struct span body)
 {
     struct standby *sb = script->sb;
-    json_t *json = json_loadb(body.data, body.size, 0, NULL);
+    json_t *json = json_tree(body);
     json_t *source = json_object_get(json, "_source");
     uint64_t session = (uint64_t)json_integer_value(json_object_get(source, "session"));
     uint64_t checkpoint = (uint64_t)json_integer_value(json_object_get(source, "checkpoint"));
@@ -187,7 +188,7 @@ static void on_document_stored(struct script *script, int http_status, struct sp
     }
     if (!script_expect(script, http_status, body, false))
         return;
-    json_t *json = json_loadb(body.data, body.size, 0, NULL);
+    json_t *json = json_tree(body);
     take_document_numbers(sb, json);
     json_decref(json);
 }
@@ -370,7 +371,7 @@ static void on_indices(struct script *script, int http_status, struct span body)
     struct standby *sb = script->sb;
     if (!script_expect(script, http_status, body, false))
         return;
-    json_t *json = json_loadb(body.data, body.size, 0, NULL);
+    json_t *json = json_tree(body);
     const json_t *indices = json_object_get(json_object_get(json, "metadata"), "indices");
     for (struct life *life = sb->lives; life != NULL; life = life->hh.next)
         check_life(sb, life, indices);
@@ -427,7 +428,7 @@ static void session_is_ours(struct script *script, const json_t *json)
 static void on_session_reread(struct script *script, int http_status, struct span body)
 {
     struct standby *sb = script->sb;
-    json_t *json = json_loadb(body.data, body.size, 0, NULL);
+    json_t *json = json_tree(body);
     json_t *ours = json_loads(sb->session_text, 0, NULL);
     if (http_status == 200 && json_equal(json_object_get(json, "_source"), ours))
         session_is_ours(script, json);
@@ -445,7 +446,7 @@ static void on_session(struct script *script, int http_status, struct span body)
     }
     if (!script_expect(script, http_status, body, false))
         return;
-    json_t *json = json_loadb(body.data, body.size, 0, NULL);
+    json_t *json = json_tree(body);
     session_is_ours(script, json);
     json_decref(json);
 }
@@ -465,7 +466,7 @@ static void push_session(struct standby *sb, struct script *script, const char *
 static void on_registry(struct script *script, int http_status, struct span body)
 {
     struct standby *sb = script->sb;
-    json_t *json = json_loadb(body.data, body.size, 0, NULL), *hit;
+    json_t *json = json_tree(body), *hit;
     size_t i;
     if (http_status == 200) {
         json_array_foreach(json_object_get(json_object_get(json, "hits"), "hits"), i, hit)
@@ -541,7 +542,7 @@ static void on_document(struct script *script, int http_status, struct span body
 {
     struct standby *sb = script->sb;
     char condition[100] = "op_type=create";
-    json_t *json = json_loadb(body.data, body.size, 0, NULL);
+    json_t *json = json_tree(body);
     json_t *source = json_object_get(json, "_source");
     if (http_status == 404) {
         if (sb->checkpoint != 0 || stored_number(sb, "document_checkpoint") != 0)
@@ -585,7 +586,7 @@ static void on_identity(struct script *script, int http_status, struct span body
     struct standby *sb = script->sb;
     if (!script_expect(script, http_status, body, false))
         return;
-    json_t *json = json_loadb(body.data, body.size, 0, NULL);
+    json_t *json = json_tree(body);
     const char *uuid = json_string_value(json_object_get(json, "cluster_uuid"));
     if (uuid == NULL)
         script_fail(script, "it names no cluster_uuid");
@@ -603,7 +604,7 @@ static void on_identity(struct script *script, int http_status, struct span body
 static void on_engine(struct script *script, int http_status, struct span body)
 {
     struct standby *sb = script->sb;
-    json_t *json = json_loadb(body.data == NULL ? "" : body.data, body.size, 0, NULL);
+    json_t *json = json_tree(body);
     const json_t *version = json_object_get(json, "version");
     const char *number = json_string_value(json_object_get(version, "number"));
     const char *distribution = json_string_value(json_object_get(version, "distribution"));

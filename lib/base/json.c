@@ -1,8 +1,10 @@
 /* json.c - walks JSON text in place, without building a tree.
  *
  * What must hold:
- *   - Exactly the grammar of RFC 8259 passes. Whether bytes above 0x7f are UTF-8 is left to whoever
- * stores the text: it is handed on as it came.
+ *   - The grammar of RFC 8259 passes, and what the engines' parser takes besides: comments (of both
+ *     kinds, wherever white space may stand) and the numbers NaN, INF, Infinity with a sign or
+ *     without. Documents hold such things, and come back in answers as they were sent. Whether
+ * bytes above 0x7f are UTF-8 is left to whoever stores the text: it is handed on as it came.
  *   - No byte at or behind `end` is read, not even by the vector loads.
  *   - Nesting costs one bit per level on the stack of skip_value, never a call.
  *
@@ -27,11 +29,41 @@ static inline bool is_digit(char c)
     return (unsigned char)(c - '0') < 10;
 }
 
+/* AT is at a slash: behind the comment that begins there, or AT when there is none. */
+static const char *skip_comment(const char *at, const char *end)
+{
+    const char *stop;
+    if (end - at < 2)
+        return at;
+    if (at[1] == '/') {
+        stop = memchr(at, '\n', (size_t)(end - at));
+        return stop == NULL ? end : stop + 1;
+    }
+    if (at[1] != '*')
+        return at;
+    stop = memmem(at + 2, (size_t)(end - at - 2), "*/", 2);
+    return stop == NULL ? at : stop + 2;
+}
+
+const char *json_skip_space(const char *at, const char *end)
+{
+    for (;;) {
+        while (at < end && is_space(*at))
+            at++;
+        if (at == end || *at != '/')
+            return at;
+        const char *behind = skip_comment(at, end);
+        if (behind == at)
+            return at;
+        at = behind;
+    }
+}
+
 static inline const char *skip_space(const char *at, const char *end)
 {
     while (at < end && is_space(*at))
         at++;
-    return at;
+    return at < end && *at == '/' ? json_skip_space(at, end) : at;
 }
 
 /* The first quote, backslash or control byte, or END. */
@@ -124,10 +156,25 @@ static inline const char *skip_digits(const char *at, const char *end)
     return at;
 }
 
+static const char *skip_word(const char *at, const char *end, struct span word);
+
+/* What is no number to RFC 8259, but to the engines. AT is behind a sign, if there was one. */
+static const char *skip_odd_number(const char *at, const char *end)
+{
+    const char *behind = skip_word(at, end, SPAN("Infinity"));
+    return behind != NULL ? behind : skip_word(at, end, SPAN("INF"));
+}
+
 static const char *skip_number(const char *at, const char *end)
 {
+    if (*at == 'N')
+        return skip_word(at, end, SPAN("NaN"));
+    if (*at == 'I' || *at == '+')
+        return skip_odd_number(at + (*at == '+'), end);
     if (*at == '-')
         at++;
+    if (at < end && *at == 'I')
+        return skip_odd_number(at, end);
     if (at < end && *at == '0')
         at++; /* and no further digit: 01 is two values */
     else if ((at = skip_digits(at, end)) == NULL)
@@ -501,4 +548,40 @@ bool json_to_i64(struct span value, int64_t *number)
         return false;
     *number = negative ? (int64_t)(0 - magnitude) : (int64_t)magnitude;
     return true;
+}
+
+/* Copies TEXT[FROM, TO) without line ends: there they are white space, since strings have none. */
+static void append_without_lines(struct buffer *out, const char *from, const char *to)
+{
+    size_t begin = out->size;
+    buffer_append(out, from, (size_t)(to - from));
+    for (size_t i = begin; i < out->size; i++)
+        if (out->data[i] == '\n' || out->data[i] == '\r')
+            out->data[i] = ' ';
+}
+
+void json_append_line(struct span text, struct buffer *out)
+{
+    if (text.size == 0 || (memchr(text.data, '\n', text.size) == NULL &&
+                           memchr(text.data, '\r', text.size) == NULL)) {
+        buffer_append_span(out, text);
+        return;
+    }
+    const char *at = text.data, *end = text.data + text.size, *copied = at;
+    while (at < end) {
+        if (*at == '"') {
+            const char *behind = skip_string(at + 1, end);
+            at = behind == NULL ? end : behind;
+            continue;
+        }
+        const char *behind = *at == '/' ? skip_comment(at, end) : at;
+        if (behind == at) {
+            at++;
+            continue;
+        }
+        append_without_lines(out, copied, at);
+        buffer_append_char(out, ' ');
+        copied = at = behind;
+    }
+    append_without_lines(out, copied, end);
 }

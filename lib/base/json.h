@@ -49,6 +49,12 @@ bool json_valid(struct span text);
  * or does not end within TEXT (a number may end with TEXT). */
 size_t json_value_size(struct span text);
 
+/* Where what is neither white space nor a comment begins, from AT on; END when there is nothing else. */
+const char *json_skip_space(const char *at, const char *end);
+/* Appends the JSON value TEXT in one line: line ends become spaces; when there are some, comments are left out,
+ * since one that began with two slashes would swallow what follows. */
+void json_append_line(struct span text, struct buffer *out);
+
 /* Value kinds. */
 static inline bool json_is_string(struct span value)
 {

@@ -194,9 +194,13 @@ static void filter_fini(struct filter *filter)
  * for. */
 static const char *skip_space(const char *at)
 {
-    while (*at == ' ' || *at == '\n' || *at == '\r' || *at == '\t')
-        at++;
-    return at;
+    for (;;) {
+        while (*at == ' ' || *at == '\n' || *at == '\r' || *at == '\t')
+            at++;
+        if (*at != '/')
+            return at;
+        at = at[1] == '*' ? strstr(at + 2, "*/") + 2 : strchr(at, '\n') + 1; /* a comment */
+    }
 }
 
 /* Behind the string whose opening quote is at AT. */
@@ -403,6 +407,8 @@ enum status json_pretty(struct span json, struct buffer *out)
             const char *behind = skip_string(at);
             buffer_append(out, at, (size_t)(behind - at));
             at = behind;
+        } else if (*at == '/') {
+            at = json_skip_space(at, end);
         } else {
             if (memchr(" \n\r\t", *at, 4) == NULL)
                 buffer_append_char(out, *at); /* of a number or a word */

@@ -130,7 +130,6 @@ def test_a_primary_set_back_in_time_refuses_writes_and_spares_the_standby(script
     assert ask(scripted.b.url, "HEAD", "/later").status == 200
 
 
-@pytest.mark.xfail(strict=True, reason="the version of the cluster state is not kept over a restart of the proxy")
 @pytest.mark.parametrize("when", ["while the proxy is away", "before it is started again"])
 def test_a_primary_set_back_in_time_is_known_after_a_restart(scripted, when):
     away = when == "while the proxy is away"

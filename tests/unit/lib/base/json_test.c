@@ -70,10 +70,35 @@ static void json_is_valid(void **state)
         "{\"a\":1}",
         " { \"a\" : 1 , \"b\" : [ true , false ] , \"\" : { \"c\" : null } } ",
         "{\"a\":1,\"a\":2}",
+        /* not RFC 8259, but the engines' parser takes them, and gives them back as they came */
+        "// c\n1",
+        "[1]/**/",
+        "[1]// to the end",
+        "{/*a*/\"a\"/*b*/:/*c*/1/*d*/,// e\n\"b\":[//\n]}",
+        "[NaN,INF,-INF,+INF,Infinity,-Infinity,+Infinity]",
     };
     for (size_t i = 0; i < COUNT_OF(texts); i++)
         if (!valid(span_cstr(texts[i])))
             fail_msg("refused: %s", texts[i]);
+}
+
+static bool in_a_line(const char *text, const char *expected)
+{
+    struct buffer out = {0};
+    json_append_line(span_cstr(text), &out);
+    bool same = span_equal(buffer_span(&out), span_cstr(expected));
+    buffer_fini(&out);
+    return same;
+}
+
+static void a_value_is_put_into_one_line(void **state)
+{
+    (void)state;
+    assert_true(in_a_line("{\"a\" : 1}", "{\"a\" : 1}"));
+    assert_true(in_a_line("{\n\"a\":\r\n1}\n", "{ \"a\":  1} "));
+    assert_true(in_a_line("{\"a\":1 // one\n,\"b\":2}", "{\"a\":1  ,\"b\":2}"));
+    assert_true(in_a_line("{/* x\n y */\"a//b\":\"\\\"/*\"\n}", "{ \"a//b\":\"\\\"/*\" }"));
+    assert_true(in_a_line("{\"a\":1}//", "{\"a\":1}//")); /* no line end: nothing is swallowed */
 }
 
 static void what_is_not_json_is_not_valid(void **state)
@@ -93,8 +118,6 @@ static void what_is_not_json_is_not_valid(void **state)
         "--1",
         "0x1",
         "1 2",
-        "NaN",
-        "Infinity",
         "tru",
         "True",
         "truee",
@@ -138,8 +161,11 @@ static void what_is_not_json_is_not_valid(void **state)
         "{\"a\":1}}",
         "[]]",
         "[] x",
-        "//c\n1",
-        "[1]/**/",
+        "/c\n1",
+        "[1]/*",
+        "-NaN",
+        "Inf",
+        "+1",
         "\xef\xbb\xbf{}",
         "{\"a\":[1,{\"b\":2]}}",
         "[\"a\":1]",
@@ -450,6 +476,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(json_is_valid),
+        cmocka_unit_test(a_value_is_put_into_one_line),
         cmocka_unit_test(what_is_not_json_is_not_valid),
         cmocka_unit_test(every_control_byte_in_a_string_is_refused_wherever_it_stands),
         cmocka_unit_test(a_text_cut_anywhere_is_not_valid),

@@ -1,0 +1,108 @@
+/* filling.c - what an index that is not filled yet holds up: aliases that would move to it, and the
+ * end of the index that has its content.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "replicator/standby.h"
+
+/* The life, other than LIFE, that has the only content behind alias NAME: it shows it here, and the
+ * one that takes its place is not filled. */
+static bool shows_alias(const struct life *life, const char *name)
+{
+    return life->state != LIFE_GONE && !life->filling && definition_has_alias(life->applied, name);
+}
+
+static bool needs_alias(const struct life *life, const char *name)
+{
+    return life->state != LIFE_GONE && life->filling && definition_has_alias(life->wanted, name);
+}
+
+struct swap {
+    const struct standby *sb;
+    const struct life *life;
+};
+
+/* An alias that is to come to an index without its content waits until that is filled, as long as
+ * another index shows the content. */
+static bool may_come(void *arg, const char *name)
+{
+    const struct swap *swap = arg;
+    if (!swap->life->filling || definition_has_alias(swap->life->applied, name))
+        return true;
+    for (const struct life *other = swap->sb->lives; other != NULL; other = other->hh.next)
+        if (other != swap->life && shows_alias(other, name))
+            return false;
+    return true;
+}
+
+static bool is_an_index(const struct standby *sb, const char *name)
+{
+    for (const struct life *life = sb->lives; life != NULL; life = life->hh.next)
+        if (life->state != LIFE_GONE && !life->ending && life->name != NULL &&
+            strcmp(life->name, name) == 0)
+            return true;
+    return false;
+}
+
+/* And it stays where it is meanwhile, unless its name is that of an index by now. */
+static bool must_stay(void *arg, const char *name)
+{
+    const struct swap *swap = arg;
+    if (swap->life->filling || is_an_index(swap->sb, name))
+        return false;
+    for (const struct life *other = swap->sb->lives; other != NULL; other = other->hh.next)
+        if (other != swap->life && needs_alias(other, name))
+            return true;
+    return false;
+}
+
+/* LIFE's definition as the standby is to have it now: what is wanted, but for aliases that wait for
+ * an index to be filled. The caller's. */
+char *definition_now(const struct standby *sb, struct life *life)
+{
+    struct swap swap = {sb, life};
+    bool changed;
+    char *text = definition_choose_aliases(life->wanted, life->applied, may_come, must_stay, &swap,
+                                           &changed);
+    if (changed && !life->aliases_held)
+        log_warn(sb->name,
+                 "index %s: aliases stay as they are here until an index that is filling is seeded",
+                 life->name);
+    life->aliases_held = changed;
+    return text;
+}
+
+static bool nobody_needs(void *arg, const char *name)
+{
+    return !must_stay(arg, name);
+}
+
+static bool never(void *arg, const char *name)
+{
+    (void)arg;
+    (void)name;
+    return false;
+}
+
+/* Another life that still has to be filled may have its only content from SOURCE: it was made from
+ * it (shrink, split, clone), or takes its place behind an alias. NULL: none. */
+const char *life_needed_by(const struct standby *sb, const struct life *source)
+{
+    for (const struct life *life = sb->lives; life != NULL; life = life->hh.next) {
+        char uuid[64];
+        if (life == source || life->state == LIFE_GONE || !life->filling || life->wanted == NULL)
+            continue;
+        definition_resized_from(life->wanted, uuid, sizeof uuid);
+        if (*uuid != '\0' && strncmp(source->key, uuid, strlen(uuid)) == 0)
+            return "an index that was made from it";
+    }
+    if (source->filling || source->applied == NULL)
+        return NULL;
+    struct swap swap = {sb, source};
+    bool needed = false;
+    free(definition_choose_aliases(source->applied, NULL, nobody_needs, never, &swap, &needed));
+    return needed ? "an index that takes its place behind an alias" : NULL;
+}

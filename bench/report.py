@@ -96,13 +96,12 @@ def _parts(results):
         got = results["memory"]
         rows.append(["memory (RssAnon) with %d idle connections" % memory.IDLE,
                      "%.0f -> %.0f MB, %.1f KB each" % (
-                         got["before"], got["idle"],
-                         (got["idle"] - got["before"]) * 1024 / memory.IDLE), "bounded", ""])
-        slow = got["slow later"] - got["after idle"]
-        rows.append(["... with %d readers that take nothing of %d MB each" % (
-            memory.SLOW, memory.SLOW_BYTES >> 20), "%.0f -> %.0f -> %.0f MB" % (
-                got["after idle"], got["slow"], got["slow later"]), "flat",
-            _met(slow < 0.5 * memory.SLOW and got["slow later"] - got["slow"] < 10)])
+                         got["before"], got["idle"], memory.idle_kb(got)),
+                     "<= %d KB each" % memory.IDLE_KB, _met(memory.idle_kb(got) <= memory.IDLE_KB)])
+        rows.append(["... with %d readers that take nothing of %d MB each, at most" % (
+            memory.SLOW, memory.SLOW_BYTES >> 20), "%.0f -> %.0f MB" % (
+                got["after idle"], got["slow"]), "<= %.0f MB" % memory.slow_max_mb(got),
+            _met(got["slow"] <= memory.slow_max_mb(got))])
     return _table(["work", "result", "target", ""], rows) if rows else []
 
 

@@ -712,3 +712,40 @@ def test_engine_and_model_agree(fact, opensearch, fake_es):
     of_model = run(fake_es.url, FACTS[fact])
     of_engine = run(opensearch.url, FACTS[fact])
     assert of_model == of_engine
+
+
+# --- what only a real engine can show -------------------------------------------------------------
+
+def test_a_restart_forgets_flushed_tombstones_and_raises_the_term(opensearch):
+    external = "/books/_doc/1?version_type=external&version=%d"
+    request(opensearch.url, "PUT", "/books", {"settings": {
+        "number_of_shards": 1, "number_of_replicas": 0, "index.gc_deletes": "1h"}})
+    first = request(opensearch.url, "PUT", external % 10, {"n": 1}).json()
+    assert request(opensearch.url, "DELETE", external % 20).status == 200
+    assert request(opensearch.url, "PUT", external % 15, {"n": 2}).status == 409
+    assert request(opensearch.url, "POST", "/books/_flush?force=true&wait_if_ongoing=true").status == 200
+    opensearch.restart()
+    answer = request(opensearch.url, "PUT", external % 15, {"n": 2})
+    assert answer.status == 201 and answer.json()["_version"] == 15, answer
+    assert answer.json()["_primary_term"] > first["_primary_term"], answer
+    assert answer.json()["_seq_no"] > first["_seq_no"], answer
+
+
+def test_a_restore_over_a_closed_index_keeps_the_uuid_and_names_a_history(opensearch):
+    def must(*args):
+        answer = request(opensearch.url, *args)
+        assert answer.status in (200, 201), answer
+        return answer.json()
+    must("PUT", "/_snapshot/facts", {"type": "fs", "settings": {"location": "facts"}})
+    try:
+        must("PUT", "/books/_doc/1", {"n": 1})
+        must("PUT", "/_snapshot/facts/one?wait_for_completion=true", {"indices": "books"})
+        uuid = _index_uuid(opensearch.url, "books")
+        must("POST", "/books/_close")
+        must("POST", "/_snapshot/facts/one/_restore?wait_for_completion=true", {"indices": "books"})
+        settings = must("GET", "/books/_settings")["books"]["settings"]["index"]
+        assert settings["uuid"] == uuid and settings["history"]["uuid"] not in ("", uuid), settings
+    finally:
+        request(opensearch.url, "DELETE", "/_snapshot/facts/one")
+        request(opensearch.url, "DELETE", "/_snapshot/facts")
+

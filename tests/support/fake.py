@@ -151,9 +151,9 @@ class Gate:
             behind = socket.create_connection(("127.0.0.1", self.fake.port))
             self.connections += 1
             self.open.add(sock)
-            cut = threading.Event()
-            threading.Thread(target=self._answers, args=(behind, sock, cut), daemon=True).start()
-            self._requests(sock, behind, cut)
+            doomed, answered = threading.Event(), threading.Event()
+            threading.Thread(target=self._answers, args=(behind, sock, doomed, answered), daemon=True).start()
+            self._requests(sock, behind, doomed, answered)
         except OSError:
             pass
         finally:
@@ -162,39 +162,39 @@ class Gate:
                 if each is not None:
                     _end(each)
 
-    def _requests(self, sock, behind, cut):
+    def _requests(self, sock, behind, doomed, answered):
         """Until the client ends. Requests are not pipelined to us, so each begins with what is read."""
         while data := sock.recv(1 << 16):
             size = self.trap.size(data) if self.trap else None
-            if size is not None:
-                if self.trap.executes:
-                    cut.set()
-                while len(data) < size:
-                    more = sock.recv(1 << 16)
-                    if not more:
-                        return
-                    data += more
-                if not self.trap.executes:
-                    self._cut(sock)
+            if size is None:
+                behind.sendall(data)
+                self.bytes += len(data)
+                continue
+            while len(data) < size:
+                more = sock.recv(1 << 16)
+                if not more:
                     return
-            behind.sendall(data)
-            self.bytes += len(data)
+                data += more
+            if self.trap.executes:
+                doomed.set()
+                behind.sendall(data)
+                answered.wait(30)
+            # Here, where nobody waits in recv(): else nothing would be reset before that returns.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            self.trap.sprung = True
+            sock.close()
+            return
 
-    def _answers(self, behind, sock, cut):
+    def _answers(self, behind, sock, doomed, answered):
         try:
             while data := behind.recv(1 << 16):
-                if cut.is_set():
-                    self._cut(sock)
+                if doomed.is_set():
+                    answered.set()
                     return
                 sock.sendall(data)
             _end(sock)
         except OSError:
             pass
-
-    def _cut(self, sock):
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-        sock.close()
-        self.trap.sprung = True
 
 
 def _end(sock):

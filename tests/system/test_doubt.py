@@ -7,6 +7,7 @@ stays open, and primary and standby end equal.
 SPDX-License-Identifier: Apache-2.0
 """
 
+import http.client
 import itertools
 import json
 import socket
@@ -669,6 +670,32 @@ def test_a_proxy_that_is_killed_while_it_recovers(alone):
     alone.proxy.environment = dict(FREES)
     alone.proxy.start()
     check(alone, index, True)
+
+
+@pytest.mark.parametrize("action", ["kill", "error:once"])
+@pytest.mark.parametrize("path", ["/_doc/new", "/_bulk"])
+def test_a_request_of_which_only_a_part_was_sent_leaves_a_row_that_says_so(alone, path, action):
+    """K4: failpoint P5b. The primary has executed nothing, and this is what the journal says of each document."""
+    index = alone.index("books")
+    alone.put(index, "old", {"n": 1})
+    alone.proxy.stop()
+    alone.proxy.environment = dict(FREES, TANDEM_FAILPOINTS="P5b=" + action)
+    alone.proxy.start()
+    big = {"text": "x" * 8_000_000}
+    body = big if path == "/_doc/new" else lines({"index": {"_id": "new"}}, big, {"delete": {"_id": "old"}})
+    if action == "kill":
+        with pytest.raises((OSError, http.client.HTTPException)):
+            alone.request("POST", "/" + index + path, body)
+        wait_until(lambda: not alone.proxy.running(), SOON_S, "it died")
+        alone.proxy.environment = dict(FREES)
+        alone.proxy.start()
+    else:
+        told(alone.request("POST", "/" + index + path, body), 504, "unknown")
+    settled(alone, index)
+    assert [entry["id"] for entry in applied(alone.a, index)] == ["old"]
+    assert writes(alone.a, index) == 1  # and nothing whole came but the first
+    negative(alone, index, "new")
+    assert source(alone.b, index, "new") is None and source(alone.b, index, "old") == {"n": 1}
 
 
 # --- clients that go, or do not wait --------------------------------------------------------------

@@ -1,5 +1,7 @@
 """test_elasticsearch_6.py - typed paths on Elasticsearch 6.8: no require_alias, no composable templates, types in bulks.
 
+And on 7.10, which still takes them.
+
 SPDX-License-Identifier: Apache-2.0
 """
 
@@ -7,7 +9,7 @@ import pytest
 
 from tandem import request
 
-pytestmark = [pytest.mark.long, pytest.mark.engines("elasticsearch-6.8"), pytest.mark.limit(400)]
+pytestmark = [pytest.mark.long, pytest.mark.limit(400)]
 
 
 def ok(tandem, method, path, body=None, expected=(200, 201)):
@@ -16,8 +18,19 @@ def ok(tandem, method, path, body=None, expected=(200, 201)):
     return answer
 
 
+@pytest.mark.engines("elasticsearch-6.8")
 def test_typed_paths_travel(tandem):
-    ok(tandem, "PUT", "/typed", {"settings": {"number_of_shards": 2}, "mappings": {"book": {"properties": {
+    typed_paths(tandem, "")
+
+
+@pytest.mark.xfail(strict=True, reason="a type of its own becomes _doc on the standby")
+@pytest.mark.engines("elasticsearch-7.10")
+def test_typed_paths_travel_on_7_too(tandem):
+    typed_paths(tandem, "?include_type_name=true")
+
+
+def typed_paths(tandem, naming):
+    ok(tandem, "PUT", "/typed" + naming, {"settings": {"number_of_shards": 2}, "mappings": {"book": {"properties": {
         "title": {"type": "keyword"}}}}})
     ok(tandem, "PUT", "/typed/book/1", {"title": "Solaris"})
     ok(tandem, "POST", "/typed/book", {"title": "Fiasco"})

@@ -199,7 +199,7 @@ def test_a_full_map_blocks_writes_until_the_standby_is_back(tandem):
     assert not tandem.proxy.status()["standbys"][0]["dropped"]
 
 
-# Long until a standby that begins anew says its first position at once: trimming can outrun it.
+# Long until rows of an index whose birth was trimmed away wait for nothing when it has ended: as it is, some do.
 @pytest.mark.long
 @pytest.mark.settings(dict(SMALL, **{"journal.when_full": "drop"}))
 def test_a_full_map_drops_the_standby_loudly(tandem):

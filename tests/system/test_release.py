@@ -14,7 +14,7 @@ from processes import last_lines, wait_until
 from scripted import SOON_S, Scripted, source
 from shared import must, shared_tandem
 from standbys import ONE_SHARD, index_status, on_standby, set_coerce, wait_state, write
-from tandem import program, request
+from tandem import Tandem, program, request
 
 
 @pytest.fixture
@@ -236,11 +236,28 @@ def test_a_release_cut_behind_its_last_word_is_done(scripted):
 
 # --- other lines of engines -----------------------------------------------------------------------
 
+@pytest.fixture
+def line(request, clusters, run_folder):
+    """Its version, and a Tandem between two of that line, which are not compared: one is released."""
+    primary, standby = clusters.get("elasticsearch-" + request.param)
+    folder = os.path.join(run_folder, "release-of-" + request.param)
+    os.makedirs(folder)
+    running = Tandem(folder, primary, {"b": standby})
+    try:
+        yield request.param, running.start()
+        running.stop()
+    finally:
+        running.kill()
+        print(running.describe())
+
+
 @pytest.mark.long
 @pytest.mark.limit(400)
-@pytest.mark.parametrize("line", [pytest.param(each, marks=pytest.mark.engines("elasticsearch-" + each))
-                                  for each in ("6.8", "7.10", "8.8")])
-def test_release_of_elasticsearch(line, tandem):
+@pytest.mark.parametrize("line", [
+    pytest.param("6.8", marks=pytest.mark.xfail(strict=True, reason="6.8 has no final_pipeline, not even to unset")),
+    "7.10", "8.8"], indirect=True)
+def test_release_of_elasticsearch(line):
+    version, tandem = line
     must(tandem.url, "PUT", "/_template/waits", {
         "index_patterns": ["waits-*"], "order": 3, "settings": {"number_of_shards": 2}})
     must(tandem.url, "PUT", "/books/_doc/1", {"n": 1})
@@ -248,20 +265,16 @@ def test_release_of_elasticsearch(line, tandem):
     url = tandem.standby.url
     assert must(url, "GET", "/books/_settings?flat_settings=true")["books"]["settings"][
         "index.mapping.total_fields.limit"] == "1"
-    if line == "6.8":  # there is no require_alias
+    if version == "6.8":  # there is no require_alias
         settings = must(url, "GET", "/_cluster/settings?flat_settings=true")
         assert "action.auto_create_index" in json.dumps(settings), settings
-    if line != "7.10":  # nothing shadows a legacy template there, or it would not be taken beside the shadow
+    # Nothing shadows a legacy template before 7.8; from 8 on it is not taken beside the shadow.
+    if version != "7.10":
         assert request(url, "GET", "/_template/waits").status == 404
-    assert "released" in tandem.ctl("release", "b", "--yes")
+    assert "released" in tandem.ctl("release", "b", "--yes", "--timeout", "30")
     check_ordinary(url, "books")
     assert must(url, "GET", "/_template/waits")["waits"]["index_patterns"] == ["waits-*"]
     must(url, "PUT", "/waits-1/_doc/1", {"new": "field"})
     assert must(url, "GET", "/waits-1/_settings?flat_settings=true")["waits-1"]["settings"][
         "index.number_of_shards"] == "2"
     must(url, "PUT", "/books/_doc/2", {"another": "field"})
-    for name in ("/waits-1", "/books/_doc/2"):
-        request(url, "DELETE", name)
-    # The fixture compares the clusters: the mapping too.
-    must(tandem.url, "DELETE", "/books")
-    request(url, "DELETE", "/books")

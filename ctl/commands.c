@@ -22,7 +22,7 @@
 
 /* The options of all commands here, and the words between them. */
 struct request {
-    bool yes, all;
+    bool yes, all, force;
     const char *standby; /* by --standby, or the command's word */
     uint64_t seq;        /* 0: none was given */
     uint64_t timeout_s;  /* 0: none was given */
@@ -32,10 +32,13 @@ struct request {
 
 static bool parse(struct ctl *ctl, struct request *request)
 {
-    static const struct option options[] = {
-        {"yes", no_argument, NULL, 'y'},           {"all", no_argument, NULL, 'a'},
-        {"standby", required_argument, NULL, 's'}, {"seq", required_argument, NULL, 'n'},
-        {"timeout", required_argument, NULL, 't'}, {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"yes", no_argument, NULL, 'y'},
+                                            {"all", no_argument, NULL, 'a'},
+                                            {"standby", required_argument, NULL, 's'},
+                                            {"seq", required_argument, NULL, 'n'},
+                                            {"timeout", required_argument, NULL, 't'},
+                                            {"force", no_argument, NULL, 'f'},
+                                            {NULL, 0, NULL, 0}};
     int option;
 
     memset(request, 0, sizeof *request);
@@ -46,6 +49,8 @@ static bool parse(struct ctl *ctl, struct request *request)
             request->yes = true;
         else if (option == 'a')
             request->all = true;
+        else if (option == 'f')
+            request->force = true;
         else if (option == 's')
             request->standby = optarg;
         else if (option == '?')
@@ -111,8 +116,9 @@ static void show_text(const struct answer *answer, const char *otherwise)
  * pause, resume, release. */
 
 struct order {
-    const char *verb; /* and the last part of its path */
-    const char *done; /* the state in which it is done; NULL: any other than `paused` */
+    const char *verb;  /* and the last part of its path */
+    const char *done;  /* the state in which it is done; NULL: any other than `paused` */
+    const char *under; /* the state in which it is under way */
     uint64_t timeout_s;
     const char *warning; /* NULL: nobody is asked */
 };
@@ -126,15 +132,54 @@ static bool order_is_done(const struct order *order, const json_t *standby)
     return state[0] != '\0' && strcmp(state, "paused") != 0;
 }
 
-static void show_progress(const json_t *standby)
+/* It neither is done nor goes on. */
+static bool order_is_broken_off(const struct order *order, const json_t *standby)
 {
-    const json_t *lag = json_object_get(standby, "lag_records");
+    const char *state = json_text(standby, "state", "");
 
+    return order->under != NULL && state[0] != '\0' && strcmp(state, order->under) != 0;
+}
+
+static void show_progress(const json_t *status, const json_t *standby)
+{
+    static char said[600];
+    const json_t *lag = json_object_get(standby, "lag_records");
+    const json_t *problem = json_array_get(json_object_get(status, "problems"), 0);
+    const char *text = json_text(problem, "text", "");
+
+    if (*text != '\0' && strncmp(said, text, sizeof said - 1) != 0) { /* each is said once */
+        snprintf(said, sizeof said, "%s", text);
+        fprintf(stderr, "%s%s\n", isatty(STDERR_FILENO) ? "\r\033[K" : "", text);
+    }
     if (!isatty(STDERR_FILENO))
         return;
     fprintf(stderr, "\r\033[K%s", json_text(standby, "state", "?"));
     if (json_is_integer(lag))
         fprintf(stderr, ", %" JSON_INTEGER_FORMAT " records behind", json_integer_value(lag));
+}
+
+/* How it ended; of a release also what was in doubt, and what the operator has to look at. */
+static void show_done(const struct standby_settings *standby, const struct order *order,
+                      const json_t *shown)
+{
+    const json_t *in_doubt = json_object_get(shown, "in_doubt"), *entry;
+    size_t at;
+
+    printf("standby %s: %s\n", standby->name, json_text(shown, "state", order->verb));
+    if (json_array_size(in_doubt) != 0)
+        printf("In doubt, and never acknowledged: these may be on the old primary, and are not "
+               "promised "
+               "here:\n");
+    json_array_foreach(in_doubt, at, entry)
+    {
+        printf("    %s/%s\n", json_text(entry, "index", "?"), json_text(entry, "id", "?"));
+    }
+    if (json_array_size(json_object_get(shown, "left")) != 0)
+        printf("To look at:\n");
+    json_array_foreach(json_object_get(shown, "left"), at, entry)
+    {
+        printf("    %s\n", json_string_value(entry));
+    }
 }
 
 /* Watches the status until ORDER is carried out. */
@@ -153,8 +198,10 @@ static enum ctl_exit watch(const struct order *order, const struct standby_setti
             result = CTL_INCOMPLETE; /* it was begun, and now nobody answers */
         else if (order_is_done(order, shown))
             result = CTL_DONE;
+        else if (order_is_broken_off(order, shown))
+            result = CTL_INCOMPLETE;
         else
-            show_progress(shown);
+            show_progress(answer.json, shown);
         if (result != CTL_TIMED_OUT || time(NULL) >= end)
             break;
         answer_fini(&answer);
@@ -163,8 +210,10 @@ static enum ctl_exit watch(const struct order *order, const struct standby_setti
     if (isatty(STDERR_FILENO))
         fputs("\r\033[K", stderr);
     if (result == CTL_DONE)
-        printf("standby %s: %s\n", standby->name,
-               json_text(json_object_get(answer.json, "standby"), "state", order->verb));
+        show_done(standby, order, json_object_get(answer.json, "standby"));
+    else if (answer.exit == CTL_DONE && result == CTL_INCOMPLETE)
+        ctl_say("standby %s: %s was begun, but it is %s now; see tandemctl status", standby->name,
+                order->verb, json_text(json_object_get(answer.json, "standby"), "state", "?"));
     else if (result == CTL_TIMED_OUT)
         ctl_say("standby %s: %s was begun and goes on; it is not done after %" PRIu64 " s",
                 standby->name, order->verb, timeout_s);
@@ -189,7 +238,8 @@ static enum ctl_exit give_order(struct ctl *ctl, const struct order *order)
         return CTL_REFUSED;
     if (order->warning != NULL && !confirmed(ctl, &request, order->warning))
         return CTL_REFUSED;
-    snprintf(target, sizeof target, "/_tandem/%s", order->verb);
+    snprintf(target, sizeof target, "/_tandem/%s%s", order->verb,
+             request.force ? "?force=true" : "");
     ask(&standby->admin, "POST", target, &answer);
     enum ctl_exit result = answer.exit;
     if (result == CTL_DONE && answer.http_status == 202)
@@ -205,19 +255,19 @@ static enum ctl_exit give_order(struct ctl *ctl, const struct order *order)
 
 enum ctl_exit ctl_pause(struct ctl *ctl)
 {
-    return give_order(ctl, &(struct order){"pause", "paused", TIMEOUT_S, NULL});
+    return give_order(ctl, &(struct order){"pause", "paused", "pausing", TIMEOUT_S, NULL});
 }
 
 enum ctl_exit ctl_resume(struct ctl *ctl)
 {
-    return give_order(ctl, &(struct order){"resume", NULL, TIMEOUT_S, NULL});
+    return give_order(ctl, &(struct order){"resume", NULL, NULL, TIMEOUT_S, NULL});
 }
 
 enum ctl_exit ctl_release(struct ctl *ctl)
 {
     return give_order(
         ctl,
-        &(struct order){"release", "released", RELEASE_TIMEOUT_S,
+        &(struct order){"release", "released", "releasing", RELEASE_TIMEOUT_S,
                         "The standby takes what is in the journal, then replication to it ends "
                         "and it is an ordinary cluster. To make it a standby again it must be "
                         "seeded."});
@@ -273,7 +323,7 @@ enum ctl_exit ctl_parked(struct ctl *ctl)
     const struct standby_settings *standby;
     struct request request;
     struct answer answer;
-    char target[100], which[40] = "";
+    char target[100], which[40] = "?all=true";
 
     if (!parse(ctl, &request))
         return CTL_REFUSED;

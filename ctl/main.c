@@ -44,6 +44,7 @@ static const char help[] =
     "pause, resume and release wait until it is so; --timeout SEC bounds it (60, for release "
     "3600).\n"
     "adopt, release and drop ask first when a person is there; --yes answers.\n"
+    "release --force leaves out rows that cannot go in; what is left out is said.\n"
     "\n"
     "exit: 0 done, 1 unreachable, 2 refused or wrong usage (nothing was changed), 3 timed out (it "
     "goes on),\n"

@@ -159,7 +159,9 @@ static bool load_one(void *arg, struct span key, struct span value)
     struct record record;
     size_t used;
     (void)key;
-    if (record_decode(value, &record, &used) != STATUS_OK || record.header.kind != RECORD_METADATA)
+    defs->damaged =
+        record_decode(value, &record, &used) != STATUS_OK || record.header.kind != RECORD_METADATA;
+    if (defs->damaged)
         return false;
     if (span_equal(record.metadata.type, SPAN("index"))) {
         load_life(defs, &record.metadata);
@@ -221,6 +223,8 @@ enum status definitions_load(struct definitions *defs)
     buffer_fini(&value);
     enum status status =
         journal_scan(defs->core->journal, JOURNAL_DEFINITIONS, SPAN_NONE, load_one, defs);
+    if (status == STATUS_OK && defs->damaged)
+        return STATUS_RECORD_TORN; /* a life that is not known would get its number twice */
     if (status == STATUS_OK)
         load_ended_names(defs);
     return status;
@@ -445,6 +449,18 @@ bool definitions_objects_moved(struct definitions *defs, size_t kind)
     bool moved = hash != defs->section_hash[kind];
     defs->section_hash[kind] = hash;
     return moved;
+}
+
+bool definitions_objects_exist(const struct definitions *defs, size_t kind)
+{
+    const json_t *section =
+        json_object_get(json_object_get(defs->state, "metadata"), object_kinds[kind].section);
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)section, key,
+                        value) if (json_object_size(value) != 0 ||
+                                   json_array_size(value) != 0) return true;
+    return false;
 }
 
 static bool object_is_ours(const struct definitions *defs, const char *name, const json_t *body)

@@ -68,6 +68,7 @@ struct definitions {
     size_t seen_count;
     int64_t
         version_base; /* added to the primary's version: before 7.0 that begins anew at a restart */
+    bool damaged;     /* the table in the journal could not be read whole */
     struct change *changes, **changes_tail;
     struct dead {
         uint32_t incarnation;
@@ -105,6 +106,8 @@ bool definitions_take_indices(struct definitions *defs, struct span body);
 /* Takes the answer of _stats (BY_STATS) or _recovery in. */
 void definitions_take_births(struct definitions *defs, struct span body, bool by_stats);
 /* True when objects of KIND changed (or were never read). */
+/* True when the cluster state shows some of this kind. */
+bool definitions_objects_exist(const struct definitions *defs, size_t kind);
 bool definitions_objects_moved(struct definitions *defs, size_t kind);
 /* Takes the answer of the kind's endpoint in (body empty: none of that kind, or from the section
  * itself). */

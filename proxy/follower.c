@@ -543,6 +543,11 @@ static void on_answer(struct es_call *call)
         next_births(f);
         break;
     case STEP_OBJECTS: /* 404: there are none; 400: this engine has no such thing */
+        if (missing && definitions_objects_exist(&f->defs, f->kind)) {
+            fail_read(f, object_kinds[f->kind].endpoint,
+                      "the cluster state has some, and none are answered");
+            return;
+        }
         ok = definitions_take_objects(&f->defs, f->kind++, missing ? SPAN("{}") : body);
         if (ok)
             next_objects(f);

@@ -146,7 +146,9 @@ static void take_checkpoint(struct connection *connection, uint64_t seq)
         return;
     sp->seq = seq; /* lower than before when the standby went back in time */
     sp->stored = true;
-    if (sp->dropped) {
+    struct journal_info info;
+    journal_info(connection->owner->core->journal, &info);
+    if (sp->dropped && seq + 1 >= info.first_seq) {
         sp->dropped = false;
         log_info("proxy", "standby %s is back within the journal (seq=%" PRIu64 ")", sp->name, seq);
     }
@@ -298,8 +300,11 @@ void replicators_tick(struct replicators *reps)
     int percent = info.size_max == 0 ? 0 : (int)(info.used_bytes * 100 / info.size_max);
     say_fullness(reps, percent, who);
     if (percent >= DROP_PERCENT && who != NULL && holds_much_back(who, &info) &&
-        settings->journal_when_full == WHEN_FULL_DROP && keep_from <= info.first_seq + TRIM_STRETCH)
+        settings->journal_when_full == WHEN_FULL_DROP &&
+        keep_from <= info.first_seq + TRIM_STRETCH) {
         drop_standby(reps, who, &info);
+        keep_from = needed_from(reps, &who);
+    }
     uint64_t wall = reps->core->wall_us(reps->core);
     bool old = info.oldest_time_us != 0 && wall > info.oldest_time_us &&
                wall - info.oldest_time_us > settings->journal_keep_age;

@@ -29,17 +29,6 @@ static struct span delete_key(uint8_t key[12], uint32_t incarnation, uint64_t do
     return span_of((char *)key, 12);
 }
 
-enum status deletes_remember(struct standby *sb, uint32_t incarnation, uint64_t document,
-                             int64_t version)
-{
-    uint8_t key[12];
-    char value[16];
-    put_u64le(value, (uint64_t)version);
-    put_u64le(value + 8, sb->epoch);
-    return store_put(sb->store, STORE_DELETES, delete_key(key, incarnation, document),
-                     span_of(value, sizeof value));
-}
-
 bool deletes_covers(struct standby *sb, uint32_t incarnation, uint64_t document, int64_t version)
 {
     uint8_t key[12];
@@ -49,6 +38,19 @@ bool deletes_covers(struct standby *sb, uint32_t incarnation, uint64_t document,
                   value.size == 16 && version <= (int64_t)get_u64le(value.data);
     buffer_fini(&value);
     return covers;
+}
+
+enum status deletes_remember(struct standby *sb, uint32_t incarnation, uint64_t document,
+                             int64_t version)
+{
+    uint8_t key[12];
+    char value[16];
+    if (deletes_covers(sb, incarnation, document, version))
+        return STATUS_OK; /* a later one was taken first */
+    put_u64le(value, (uint64_t)version);
+    put_u64le(value + 8, sb->epoch);
+    return store_put(sb->store, STORE_DELETES, delete_key(key, incarnation, document),
+                     span_of(value, sizeof value));
 }
 
 void standby_on_mark_number(struct standby *sb, uint64_t number)
@@ -106,7 +108,8 @@ void deletes_tick(struct standby *sb, uint64_t now_us)
     /* What .tandem says must have passed the mark: a replicator that lost its tables starts from
      * there. */
     if (sb->mark_seq != 0 && sb->stored_checkpoint >= sb->mark_seq) {
-        if (forget(sb, sb->mark_asked_epoch))
+        /* A parked row may be older than a delete, and be sent after it at any time. */
+        if (parked_count(sb) == 0 && forget(sb, sb->mark_asked_epoch))
             return; /* the rest with the next tick */
         sb->mark_asked_epoch = sb->mark_number = sb->mark_seq = 0;
     }

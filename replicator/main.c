@@ -89,6 +89,12 @@ static enum status world_definitions(struct standby *sb, journal_each_fn each, v
     return journal_scan(program_of(sb)->journal, JOURNAL_DEFINITIONS, SPAN_NONE, each, arg);
 }
 
+static bool world_primary_uuid(struct standby *sb, struct buffer *out)
+{
+    return journal_get(program_of(sb)->journal, JOURNAL_STATE, SPAN("cluster_uuid"), out) ==
+           STATUS_OK;
+}
+
 static void world_ask_mark(struct standby *sb)
 {
     link_ask_mark(program_of(sb)->link);
@@ -104,9 +110,16 @@ static enum status world_intents(struct standby *sb, journal_each_fn each, void 
     return journal_scan(program_of(sb)->journal, JOURNAL_INTENTS, SPAN_NONE, each, arg);
 }
 
-static const struct standby_world world = {world_now,      world_wall,         world_call,
-                                           world_read,     world_journal_info, world_definitions,
-                                           world_ask_mark, world_report,       world_intents};
+static const struct standby_world world = {.now_us = world_now,
+                                           .wall_us = world_wall,
+                                           .call = world_call,
+                                           .read = world_read,
+                                           .journal_info = world_journal_info,
+                                           .definitions = world_definitions,
+                                           .ask_mark = world_ask_mark,
+                                           .report = world_report,
+                                           .primary_uuid = world_primary_uuid,
+                                           .intents = world_intents};
 
 static void on_records(void *arg, uint64_t seq)
 {
@@ -209,17 +222,25 @@ static void answer_pause(struct admin_request *request, void *arg)
     bool pause = span_equal(request->path, SPAN("/_tandem/pause"));
     if (!has_standby(request, program))
         return;
-    standby_pause(program->standby, pause);
-    admin_reply_json(request, 200, json_pack("{s:b}", "paused", pause));
+    if (!standby_pause(program->standby, pause)) {
+        admin_reply_error(request, 500, "it cannot be stored: %s", program->standby->why);
+        return;
+    }
+    bool under_way = pause && strcmp(standby_state_name(program->standby), "paused") != 0;
+    admin_reply_json(request, under_way ? 202 : 200, json_pack("{s:b}", "paused", pause));
 }
 
 static void answer_release(struct admin_request *request, void *arg)
 {
     struct program *program = arg;
     char why[600];
+    struct buffer force = {0};
     if (!has_standby(request, program))
         return;
-    if (!release_begin(program->standby, why, sizeof why)) {
+    bool forced =
+        admin_parameter(request, "force", &force) && span_equal(buffer_span(&force), SPAN("true"));
+    buffer_fini(&force);
+    if (!release_begin(program->standby, forced, why, sizeof why)) {
         admin_reply_error(request, 409, "nothing was changed: %s", why);
         return;
     }
@@ -244,9 +265,18 @@ static void answer_unpark(struct admin_request *request, void *arg)
 {
     struct program *program = arg;
     uint64_t seq = 0;
+    struct buffer all = {0};
     if (!has_standby(request, program))
         return;
-    bool named = admin_parameter_u64(request, "seq", &seq);
+    bool named = admin_parameter_u64(request, "seq", &seq) && seq != 0;
+    bool everything =
+        admin_parameter(request, "all", &all) && span_equal(buffer_span(&all), SPAN("true"));
+    buffer_fini(&all);
+    if (named == everything) {
+        admin_reply_error(request, 400,
+                          "nothing was changed: say seq=N (a number above 0), or all=true");
+        return;
+    }
     bool retry = span_equal(request->path, SPAN("/_tandem/parked/retry"));
     int count = retry ? parked_retry(program->standby, seq) : parked_drop(program->standby, seq);
     if (count == 0 && named)
@@ -306,9 +336,11 @@ static void on_reload(evutil_socket_t sig, short what, void *arg)
     if (conf != NULL && program->standby != NULL) {
         program->standby->settings = fresh;
         program->standby->conf = conf;
+        replay_on_reload(program->standby);
     }
     log_set_level((enum log_level)fresh->log_level);
-    log_info("replicator", "reload: done%s%s",
+    log_info("replicator", "reload: done%s%s%s%s", changed.size != 0 ? "; changed: " : "",
+             changed.size != 0 ? buffer_cstr(&changed) : "",
              restart.size != 0 ? "; some settings take effect at a restart: " : "",
              restart.size != 0 ? buffer_cstr(&restart) : "");
     buffer_fini(&changed);

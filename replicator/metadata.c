@@ -46,9 +46,10 @@ void life_document(const struct life *life, struct buffer *out)
         "stamp", (json_int_t)life->stamp, "since_seq", (json_int_t)life->since_seq, "filling",
         life->filling, "incomplete", life->incomplete, "ending", life->ending, "kept", life->kept,
         "gate_open", life->gate_open, "aliases_held", life->aliases_held);
-    if (life->wanted != NULL && life->state != LIFE_READY)
+    if (life->wanted != NULL && (life->state != LIFE_READY || life->aliases_held))
         json_object_set_new(json, "wanted", json_string(life->wanted));
     char *text = json_dumps(json, JSON_COMPACT);
+    CHECK(text != NULL); /* an empty entry would lose the life */
     buffer_append_cstr(out, text);
     free(text);
     json_decref(json);
@@ -184,7 +185,7 @@ static struct life *pending_life(struct standby *sb)
 static void hold(struct standby *sb, struct life *life, const char *why)
 {
     bool new = life->held_why == NULL || strcmp(life->held_why, why) != 0;
-    if (new)
+    if (new && !life->quiet)
         log_error(sb->name, "index %s cannot be brought up to date, its rows wait: %s", life->name,
                   why);
     set_text(&life->held_why, why);
@@ -293,6 +294,27 @@ static void push_mapping(struct standby *sb, struct life *life, const char *name
     push_gate(sb, name);
 }
 
+/* The index must not stay closed because a setting was refused. */
+static void on_settings_closed(struct script *script, int http_status, struct span body)
+{
+    struct life *life = pending_life(script->sb);
+    if (http_status >= 200 && http_status < 300)
+        return;
+    char why[300];
+    snprintf(why, sizeof why, "its settings are refused: %d %.*s", http_status,
+             (int)(body.size > 200 ? 200 : body.size), body.data == NULL ? "" : body.data);
+    bytes_mend_utf8(why);
+    set_text(&life->settings_why, why);
+}
+
+static void on_settings_end(struct script *script, int http_status, struct span body)
+{
+    struct life *life = pending_life(script->sb);
+    if (script_expect(script, http_status, body, false) && life->settings_why != NULL)
+        script_fail(script, "%s", life->settings_why);
+    set_text(&life->settings_why, NULL);
+}
+
 /* Settings that an open index does not take: once more, closed. */
 static void on_settings(struct script *script, int http_status, struct span body)
 {
@@ -305,10 +327,13 @@ static void on_settings(struct script *script, int http_status, struct span body
     }
     char *settings = definition_settings_change(sb, life->applied, life->wanted);
     encoded_name(life, &name);
+    bool closed = definition_is_closed(life->wanted);
     script_push(script, NULL, NULL, "POST", "/%s/_close", buffer_cstr(&name));
-    script_push(script, NULL, settings, "PUT", "/%s/_settings", buffer_cstr(&name));
-    if (!definition_is_closed(life->wanted))
-        script_push(script, NULL, NULL, "POST", "/%s/_open", buffer_cstr(&name));
+    script_push(script, on_settings_closed, settings, "PUT", "/%s/_settings", buffer_cstr(&name));
+    if (closed)
+        script_push(script, on_settings_end, NULL, "GET", "/%s/_alias", buffer_cstr(&name));
+    else
+        script_push(script, on_settings_end, NULL, "POST", "/%s/_open", buffer_cstr(&name));
     buffer_fini(&name);
     free(settings);
 }
@@ -367,7 +392,30 @@ static void push_changes(struct standby *sb, struct life *life, const char *name
 }
 
 /* What was taken away or replaced behind our back is brought back by taking the standby over anew,
- * which replays from far enough. */
+ * which replays from far enough; unless it was another replicator that took it over. */
+static void look_again(struct script *script, int http_status, struct span body, const char *what)
+{
+    struct standby *sb = script->sb;
+    struct life *life = pending_life(sb);
+    life->alias_lost = false;
+    if (takeover_still_ours(sb, http_status, body)) {
+        standby_stop(sb, STATUS_CLUSTER_ODD, "index %s %s; the standby is taken over again",
+                     life->name, what);
+        sb->begin_again = true;
+    }
+    script_fail(script, "%s", sb->why);
+}
+
+static void on_vanished(struct script *script, int http_status, struct span body)
+{
+    look_again(script, http_status, body, "has vanished from the standby");
+}
+
+static void on_replaced(struct script *script, int http_status, struct span body)
+{
+    look_again(script, http_status, body, "or its alias was replaced on the standby");
+}
+
 static void on_alias_look(struct script *script, int http_status, struct span body)
 {
     struct standby *sb = script->sb;
@@ -382,15 +430,11 @@ static void on_alias_look(struct script *script, int http_status, struct span bo
     life_alias(sb, life, &alias);
     bool well = uuid != NULL && strcmp(uuid, life->standby_uuid) == 0 &&
                 json_object_get(json_object_get(index, "aliases"), buffer_cstr(&alias)) != NULL;
-    if (!well) {
-        standby_stop(sb, STATUS_CLUSTER_ODD, "index %s %s; the standby is taken over again",
-                     life->name,
-                     uuid == NULL ? "has vanished from the standby"
-                                  : "or its alias was replaced on the standby");
-        sb->begin_again = true;
-        script_fail(script, "%s", sb->why);
-    }
-    life->alias_lost = false;
+    if (!well)
+        script_push(script, uuid == NULL ? on_vanished : on_replaced, NULL, "GET",
+                    "/.tandem/_doc/standby");
+    else
+        life->alias_lost = false;
     buffer_fini(&alias);
     json_decref(json);
 }
@@ -475,6 +519,20 @@ static struct life *former_life(struct standby *sb, const struct life *life, str
     return NULL;
 }
 
+/* True when what stands under LIFE's name is another life of it that has not ended. */
+static bool later_life(const struct standby *sb, const struct life *life, struct span body)
+{
+    char marker[64];
+    for (const struct life *other = sb->lives; other != NULL; other = other->hh.next) {
+        if (other == life || other->name == NULL || strcmp(other->name, life->name) != 0)
+            continue;
+        life_marker(other, marker, sizeof marker);
+        if (other->stamp > life->stamp && has_alias(body, marker))
+            return true;
+    }
+    return false;
+}
+
 static void give_up(struct standby *sb, struct life *old)
 {
     if (old->state != LIFE_HELD)
@@ -522,6 +580,9 @@ static void on_present(struct script *script, int http_status, struct span body)
         give_up(sb, former);
         script_push(script, on_former_gone, NULL, "DELETE", "/%s", buffer_cstr(&name));
         script_push(script, on_present, NULL, "GET", "/%s", buffer_cstr(&name));
+    } else if (later_life(sb, life, body)) {
+        life->quiet = true; /* it is an old definition, read again: its end stands further on */
+        script_fail(script, "a later life of it is there already");
     } else {
         script_fail(script, "an index of that name is there which Tandem did not make; it is not "
                             "touched. Delete or rename it, "
@@ -573,12 +634,9 @@ static void create_life(struct standby *sb, struct life *life)
 
 /* ---- the end of an index ---- */
 
-static void on_gone(struct script *script, int http_status, struct span body)
+/* LIFE has ended: what waits for it, or is parked, is for nothing. */
+static void forget_rows(struct standby *sb, struct life *life)
 {
-    struct standby *sb = script->sb;
-    struct life *life = pending_life(sb);
-    (void)http_status;
-    (void)body;
     enum status status = store_begin(sb->store);
     if (status == STATUS_OK)
         status = waiting_drop(sb, life);
@@ -589,6 +647,14 @@ static void on_gone(struct script *script, int http_status, struct span body)
     if (status != STATUS_OK)
         standby_stop(sb, status, "the replicator's own tables: %s", status_text(status));
     life_set_state(sb, life, LIFE_GONE, NULL);
+    parked_drop_life(sb, life);
+}
+
+static void on_gone(struct script *script, int http_status, struct span body)
+{
+    (void)http_status;
+    (void)body;
+    forget_rows(script->sb, pending_life(script->sb));
 }
 
 static void push_gone(struct script *script, const struct life *life)
@@ -698,6 +764,8 @@ static void apply_life(struct standby *sb)
     struct life *life = life_find(sb, md->incarnation);
     if (life != NULL && (life->state == LIFE_GONE ||
                          (!md->gone && life->wanted != NULL && md->state_version < life->stamp))) {
+        if (life->since_seq == 0)
+            life->since_seq = sb->pending_seq;
         metadata_record_is_applied(sb);
         return;
     }
@@ -705,8 +773,12 @@ static void apply_life(struct standby *sb)
         return; /* metadata_tick() comes back */
     if (md->gone && (life == NULL || life->name == NULL)) {
         life = life_get(sb, md->incarnation);
-        life_set_state(sb, life, LIFE_GONE, NULL);
-        metadata_record_is_applied(sb);
+        char *key = span_dup(md->name);
+        name_life(life, key, "");
+        free(key);
+        forget_rows(sb, life);
+        if (store_life(sb, life))
+            metadata_record_is_applied(sb);
         return;
     }
     life = define_life(sb, md);
@@ -786,6 +858,8 @@ void metadata_tick(struct standby *sb, uint64_t now_us)
         apply_pending(sb);
         return;
     }
+    if (sb->paused)
+        return;
     if (sb->objects_refused && now_us >= sb->objects_next_us) {
         objects_reapply(sb, now_us);
         if (sb->applying)

@@ -91,6 +91,8 @@ void objects_on_end(struct standby *sb)
         if (sb->pending_seq != 0) /* said once, not with each try */
             log_warn(sb->name, "%.*s %.*s is refused, tried again later: %s", (int)md->type.size,
                      md->type.data, (int)md->name.size, md->name.data, sb->script.why);
+        snprintf(sb->objects_why, sizeof sb->objects_why, "%.*s %.*s: %.400s", (int)md->type.size,
+                 md->type.data, (int)md->name.size, md->name.data, sb->script.why);
         sb->objects_refused = true;
         if (store_object(sb, md, buffer_span(&sb->pending_bytes), 'w') == STATUS_OK)
             metadata_record_is_applied(sb);
@@ -121,12 +123,24 @@ static bool object_is_old(struct standby *sb, const struct metadata *md)
     return old;
 }
 
+void objects_push(struct script *script, script_answer_fn on_answer, const struct metadata *md)
+{
+    struct buffer name = {0}, body = {0};
+    http_percent_encode(md->name, &name);
+    bool is_script = span_equal(md->type, SPAN("script"));
+    buffer_append_cstr(&body, is_script ? "{\"script\":" : "");
+    buffer_append_span(&body, md->body);
+    buffer_append_cstr(&body, is_script ? "}" : "");
+    script_push(script, on_answer, md->gone ? NULL : buffer_cstr(&body),
+                md->gone ? "DELETE" : "PUT", "/%s/%s", kind_path(md->type), buffer_cstr(&name));
+    buffer_fini(&name);
+    buffer_fini(&body);
+}
+
 void objects_apply(struct standby *sb)
 {
     const struct metadata *md = &sb->pending->metadata;
-    const char *path = kind_path(md->type);
-    struct buffer name = {0}, body = {0};
-    if (path == NULL || object_is_old(sb, md)) {
+    if (kind_path(md->type) == NULL || object_is_old(sb, md)) {
         metadata_record_is_applied(sb);
         return;
     }
@@ -135,15 +149,7 @@ void objects_apply(struct standby *sb)
             metadata_record_is_applied(sb);
         return;
     }
-    http_percent_encode(md->name, &name);
-    bool script = span_equal(md->type, SPAN("script"));
-    buffer_append_cstr(&body, script ? "{\"script\":" : "");
-    buffer_append_span(&body, md->body);
-    buffer_append_cstr(&body, script ? "}" : "");
-    script_push(&sb->script, on_object, md->gone ? NULL : buffer_cstr(&body),
-                md->gone ? "DELETE" : "PUT", "/%s/%s", path, buffer_cstr(&name));
-    buffer_fini(&name);
-    buffer_fini(&body);
+    objects_push(&sb->script, on_object, md);
     script_run(&sb->script);
 }
 
@@ -215,6 +221,8 @@ void objects_reapply(struct standby *sb, uint64_t now_us)
     } else { /* the round is over */
         buffer_clear(&sb->objects_tried);
         sb->objects_refused = !round_begins;
+        if (round_begins)
+            sb->objects_why[0] = '\0';
         sb->objects_next_us = now_us + TRY_AGAIN_US;
     }
     buffer_fini(&refused.record);

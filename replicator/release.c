@@ -1,19 +1,23 @@
 /* release.c - gives a standby back as an ordinary cluster: drains, undoes what replication set.
  *
- * Works with the primary and the proxy alive or dead: what is in the journal is drained. Rows that
- * still wait for a mapping go through an open gate, in order. Then:
- *  1. the aliases of rows and lives go: nothing of ours can write any more
- *  2. each index gets the primary's own limits and pipelines back
- *  3. templates that waited are put
- *  4. the shadow goes, and lifecycle engines start
+ * Works with the primary and the proxy alive or dead: what was in the journal when the release
+ * began is drained. Rows that still wait for a mapping go through an open gate, in order. Rows that
+ * nothing can bring in (their index is held, or stopped) keep the release waiting, with a problem
+ * that says so, until that is mended or the operator says to leave them out (force). Then:
+ *  1. the store and .tandem say that the release is under way: a restart goes on from here
+ *  2. the aliases of rows and lives go: nothing of ours can write any more
+ *  3. each index gets the primary's own limits and pipelines back
+ *  4. the shadow goes, lifecycle engines start, templates that waited or were refused are put
  *  5. .tandem says "released"
  *
- * Every step can be repeated: a release that was interrupted is begun again.
+ * What fails within 3 and 4 does not keep the cluster from being released: it is listed, for the
+ * operator to mend. Every step can be repeated.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include <inttypes.h>
 #include <jansson.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -23,11 +27,13 @@
 #include "replicator/standby.h"
 
 #define IN_DOUBT_LISTED 200
+#define GATES_AGAIN_US (3 * UINT64_C(1000000))
 #define OPEN_GATE "{\"index\":{\"mapping.total_fields.limit\":100000}}"
 
-bool release_begin(struct standby *sb, char *why, size_t why_size)
+bool release_begin(struct standby *sb, bool force, char *why, size_t why_size)
 {
     struct journal_info info;
+    sb->release_force = sb->release_force || force;
     if (sb->state == STANDBY_RELEASING || sb->state == STANDBY_RELEASED)
         return true;
     if (sb->state != STANDBY_RUNNING) {
@@ -35,9 +41,10 @@ bool release_begin(struct standby *sb, char *why, size_t why_size)
                  sb->why);
         return false;
     }
-    if (parked_count(sb) != 0) {
+    if (parked_count(sb) != 0 && !force) {
         snprintf(why, why_size,
-                 "rows are parked; decide first: tandemctl parked list, then retry or drop");
+                 "rows are parked; decide first: tandemctl parked list, then retry or drop "
+                 "(or release --force: they are left out)");
         return false;
     }
     sb->world->journal_info(sb, &info);
@@ -49,51 +56,111 @@ bool release_begin(struct standby *sb, char *why, size_t why_size)
     return true;
 }
 
-static void on_optional(struct script *script, int http_status, struct span body)
+/* Something that the operator has to look at when the cluster is released. */
+static void note_left(struct standby *sb, const char *format, ...)
 {
-    (void)script;
-    (void)http_status;
-    (void)body;
+    char text[600];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    bytes_mend_utf8(text);
+    log_warn(sb->name, "release: %s", text);
+    if (sb->release_left == NULL)
+        sb->release_left = json_array();
+    json_array_append_new(sb->release_left, json_string(text));
 }
 
-/* ---- what still waits goes through an open gate ---- */
+/* ---- what still waits ---- */
 
-static bool any_waits(const struct standby *sb)
+static bool takes_rows(const struct life *life)
 {
-    for (const struct life *life = sb->lives; life != NULL; life = life->hh.next)
-        if (life->waiting != 0)
-            return true;
-    return false;
+    return life->state == LIFE_READY && !life->stopped && !life->blocked;
 }
 
 static void gate_on_end(struct script *script)
 {
     struct standby *sb = script->sb;
-    if (script->failed)
-        log_error(sb->name, "release: %s", script->why);
     script->failed = false;
     for (struct life *life = sb->lives; life != NULL; life = life->hh.next)
         life->next_try_us = 0;
 }
 
-static void open_gates(struct standby *sb)
+static void on_gate(struct script *script, int http_status, struct span body)
 {
+    struct standby *sb = script->sb;
+    if (http_status < 200 || http_status >= 300)
+        log_error(sb->name, "release: a gate is not opened: %d %.*s", http_status,
+                  (int)(body.size > 200 ? 200 : body.size), body.data == NULL ? "" : body.data);
+}
+
+/* Also again after a while: a definition that was tried once more may have closed it. */
+static void open_gates(struct standby *sb, uint64_t now_us)
+{
+    if (now_us < sb->release_gates_us)
+        return;
+    sb->release_gates_us = now_us + GATES_AGAIN_US;
     script_fini(&sb->takeover);
     script_init(&sb->takeover, sb, "release", gate_on_end);
     for (struct life *life = sb->lives; life != NULL; life = life->hh.next) {
         struct buffer name = {0};
-        if (life->waiting == 0 || life->state != LIFE_READY)
+        if (life->waiting == 0 || !takes_rows(life))
             continue;
         log_warn(sb->name,
                  "release: rows of index %s wait for a mapping that never came; they go through an "
-                 "open gate "
-                 "(rows=%" PRIu64 ")",
+                 "open gate (rows=%" PRIu64 ")",
                  life->name, life->waiting);
         http_percent_encode(span_cstr(life->name), &name);
-        script_push(&sb->takeover, NULL, OPEN_GATE, "PUT", "/%s/_settings", buffer_cstr(&name));
+        script_push(&sb->takeover, on_gate, OPEN_GATE, "PUT", "/%s/_settings", buffer_cstr(&name));
         buffer_fini(&name);
     }
     script_run(&sb->takeover);
+}
+
+/* True while rows wait that may still go. */
+static bool must_wait(struct standby *sb, uint64_t now_us)
+{
+    bool movable = false, stuck = false;
+    for (struct life *life = sb->lives; life != NULL; life = life->hh.next) {
+        if (life->waiting == 0)
+            continue;
+        if (takes_rows(life)) {
+            movable = true;
+            continue;
+        }
+        stuck = true;
+        if (!sb->release_force)
+            snprintf(sb->alarm, sizeof sb->alarm,
+                     "the release waits: %" PRIu64
+                     " rows of index %.100s cannot go in (%.200s); mend "
+                     "that, or leave them out: tandemctl release %s --force",
+                     life->waiting, life->name == NULL ? "?" : life->name,
+                     life->why != NULL ? life->why : "it is stopped or blocked", sb->conf->name);
+    }
+    if (movable)
+        open_gates(sb, now_us);
+    return movable || (stuck && !sb->release_force);
+}
+
+static void note_what_is_left(struct standby *sb)
+{
+    uint64_t parked = parked_count(sb);
+    if (parked != 0)
+        note_left(sb, "%" PRIu64 " rows are parked and not in it: tandemctl parked list", parked);
+    for (struct life *life = sb->lives; life != NULL; life = life->hh.next) {
+        const char *name = life->name == NULL ? "?" : life->name;
+        if (life->waiting != 0)
+            note_left(sb, "index %s: %" PRIu64 " rows that waited are left out (%s)", name,
+                      life->waiting, life->why == NULL ? "it took none" : life->why);
+        if (life->state == LIFE_GONE)
+            continue;
+        if (life->kept)
+            note_left(sb, "index %s was deleted on the primary; its copy is still here", name);
+        else if (life->filling)
+            note_left(sb, "index %s is not complete: it had content that never came here", name);
+        if (life->aliases_held)
+            note_left(sb, "index %s: an alias of it is still where it was before it moved", name);
+    }
 }
 
 /* ---- undo ---- */
@@ -101,6 +168,44 @@ static void open_gates(struct standby *sb)
 static bool is_ours(const struct life *life)
 {
     return life->standby_uuid != NULL && life->state != LIFE_GONE;
+}
+
+/* A step that may fail: what is wrong is listed. */
+static void on_undo(struct script *script, int http_status, struct span body)
+{
+    if ((http_status >= 200 && http_status < 300) || http_status == 404)
+        return;
+    note_left(script->sb, "%s is refused: %d %.*s", script_target(script), http_status,
+              (int)(body.size > 200 ? 200 : body.size), body.data == NULL ? "" : body.data);
+}
+
+static void on_optional(struct script *script, int http_status, struct span body)
+{
+    (void)script; /* an engine without this call has nothing to undo */
+    (void)http_status;
+    (void)body;
+}
+
+static void on_alias_gone(struct script *script, int http_status, struct span body)
+{
+    (void)script_expect(script, http_status, body, true);
+}
+
+/* 404: one of the indices, or its aliases, are gone already: one by one, then. */
+static void on_aliases_gone(struct script *script, int http_status, struct span body)
+{
+    struct standby *sb = script->sb;
+    if (http_status != 404) {
+        (void)script_expect(script, http_status, body, false);
+        return;
+    }
+    for (struct life *life = sb->lives; life != NULL; life = life->hh.next) {
+        if (!is_ours(life))
+            continue;
+        char *text = definition_alias_removal(life->name);
+        script_push_next(script, on_alias_gone, text, "POST", "/_aliases");
+        free(text);
+    }
 }
 
 static void push_remove_aliases(struct standby *sb, struct script *script)
@@ -113,8 +218,7 @@ static void push_remove_aliases(struct standby *sb, struct script *script)
     if (json_array_size(actions) != 0) {
         json_t *body = json_pack("{s:O}", "actions", actions);
         char *text = json_dumps(body, JSON_COMPACT);
-        script_push(script, on_optional, text, "POST",
-                    "/_aliases"); /* 404: they are gone already */
+        script_push(script, on_aliases_gone, text, "POST", "/_aliases");
         free(text);
         json_decref(body);
     }
@@ -129,36 +233,32 @@ static void push_settings_back(struct standby *sb, struct script *script)
             continue;
         char *settings = definition_release_settings(life->wanted);
         http_percent_encode(span_cstr(life->name), &name);
-        script_push(script, NULL, settings, "PUT", "/%s/_settings", buffer_cstr(&name));
+        script_push(script, on_undo, settings, "PUT", "/%s/_settings", buffer_cstr(&name));
         free(settings);
         buffer_fini(&name);
     }
 }
 
-static bool push_waiting_template(void *arg, struct span key, struct span value)
+/* What waited for the release, and what the standby has refused so far. */
+static bool push_waiting_object(void *arg, struct span key, struct span value)
 {
     struct script *script = arg;
     struct record record;
     size_t used;
     (void)key;
-    if (value.size < 2 || value.data[0] != 'r' ||
+    if (value.size < 2 || value.data[0] == 'a' ||
         record_decode(span_of(value.data + 1, value.size - 1), &record, &used) != STATUS_OK ||
         record.metadata.gone)
         return true;
-    struct buffer name = {0};
-    char *body = span_dup(record.metadata.body);
-    http_percent_encode(record.metadata.name, &name);
-    script_push(script, NULL, body, "PUT", "/_template/%s", buffer_cstr(&name));
-    buffer_fini(&name);
-    free(body);
+    objects_push(script, on_undo, &record.metadata);
     return true;
 }
 
 static void push_noise_back(struct standby *sb, struct script *script)
 {
-    script_push(script, on_optional, NULL, "DELETE", "/_index_template/tandem-shadow");
+    script_push(script, on_undo, NULL, "DELETE", "/_index_template/tandem-shadow");
     if (!sb->opensearch && (sb->major < 7 || (sb->major == 7 && sb->minor < 10)))
-        script_push(script, NULL, "{\"persistent\":{\"action.auto_create_index\":null}}", "PUT",
+        script_push(script, on_undo, "{\"persistent\":{\"action.auto_create_index\":null}}", "PUT",
                     "/_cluster/settings");
     if (sb->opensearch) {
         script_push(script, on_optional,
@@ -174,13 +274,15 @@ static void undo_on_end(struct script *script)
 {
     struct standby *sb = script->sb;
     if (script->failed) {
-        standby_stop(sb, STATUS_CLUSTER_ODD, "release stopped half-way, run it again: %s",
+        standby_stop(sb, STATUS_CLUSTER_ODD,
+                     "the release stopped half-way: %s; start the replicator again, it goes on",
                      script->why);
         return;
     }
     log_info(sb->name,
-             "released: it is an ordinary cluster now (applied_seq=%" PRIu64 " in_doubt=%zu)",
-             sb->checkpoint, sb->in_doubt_count);
+             "released: it is an ordinary cluster now (applied_seq=%" PRIu64
+             " in_doubt=%zu to_look_at=%zu)",
+             sb->checkpoint, sb->in_doubt_count, json_array_size(sb->release_left));
     standby_set_state(sb, STANDBY_RELEASED);
 }
 
@@ -209,43 +311,57 @@ static bool note_in_doubt(void *arg, struct span key, struct span value)
     return true;
 }
 
-static void undo(struct standby *sb)
+static void push_document(struct standby *sb, struct script *script, const char *state)
 {
     struct buffer text = {0};
+    takeover_document(sb, state, &text);
+    script_push(script, NULL, buffer_cstr(&text), "PUT", "/.tandem/_doc/standby");
+    buffer_fini(&text);
+}
+
+static void undo(struct standby *sb)
+{
     struct script *script = &sb->takeover;
+    sb->release_undoing = true;
+    if (!takeover_store(sb))
+        return;
     if (sb->world->intents != NULL && sb->world->intents(sb, note_in_doubt, sb) != STATUS_OK)
         log_error(sb->name, "release: the journal's open intents cannot be read");
+    note_what_is_left(sb);
     script_fini(script);
     script_init(script, sb, "release", undo_on_end);
+    push_document(sb, script, "releasing");
     push_remove_aliases(sb, script);
     push_settings_back(sb, script);
     push_noise_back(sb,
                     script); /* the shadow goes first: some engines take no template beside it */
-    if (store_scan(sb->store, STORE_OBJECTS, SPAN_NONE, push_waiting_template, script) != STATUS_OK)
+    if (store_scan(sb->store, STORE_OBJECTS, SPAN_NONE, push_waiting_object, script) != STATUS_OK)
         script_fail(script, "the table of objects cannot be read");
     sb->stored_checkpoint = sb->checkpoint;
-    takeover_document(sb, "released", &text);
-    script_push(script, NULL, buffer_cstr(&text), "PUT", "/.tandem/_doc/standby");
-    buffer_fini(&text);
+    push_document(sb, script, "released");
     script_run(script);
+}
+
+void release_resume(struct standby *sb)
+{
+    log_info(sb->name, "release: it was interrupted, and goes on");
+    standby_set_state(sb, STANDBY_RELEASING);
+    sb->release_undoing = true; /* begun with the next tick: the script that ends now is in use */
+    sb->release_again = true;
 }
 
 void release_tick(struct standby *sb, uint64_t now_us)
 {
     bool drained =
         sb->first_open > sb->release_to && replay_is_drained(sb) && !sb->applying && !sb->doc_busy;
-    script_tick(&sb->takeover, now_us);
-    if (sb->takeover.busy || sb->takeover.first != NULL || !drained)
-        return;
-    if (any_waits(sb)) {
-        if (!sb->release_gates_open) {
-            sb->release_gates_open = true;
-            open_gates(sb);
-        }
-        return;
-    }
-    if (!sb->release_undoing) {
-        sb->release_undoing = true;
+    if (sb->release_again) {
+        sb->release_again = false;
         undo(sb);
+        return;
     }
+    script_tick(&sb->takeover, now_us);
+    if (sb->takeover.busy || sb->takeover.first != NULL || !drained || sb->release_undoing)
+        return;
+    if (!must_wait(sb, now_us))
+        undo(sb);
 }

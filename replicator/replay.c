@@ -32,6 +32,8 @@
 #define READ_BYTES (4u << 20)
 #define ITEM_OVERHEAD 200
 #define BULK_BYTES_LEAST (64u << 10)
+/* After so long a lane that only gets errors is an alarm. */
+#define FAILING_ALARM_US (60 * UINT64_C(1000000))
 #define BLOCKED_RETRY_US (2 * UINT64_C(1000000))
 
 static void bulk_on_done(struct es_call *call);
@@ -352,6 +354,11 @@ static void slow_down(struct standby *sb, struct lane *lane, const char *why)
 {
     uint64_t now = sb->world->now_us(sb);
     sb->retries++;
+    if (lane->failing_since_us == 0)
+        lane->failing_since_us = now;
+    if (now - lane->failing_since_us > FAILING_ALARM_US && !sb->away)
+        snprintf(sb->alarm, sizeof sb->alarm, "rows are not taken since %" PRIu64 " s: %.400s",
+                 (now - lane->failing_since_us) / 1000000, why);
     if (lane->backoff_us == 0 && sb->bulks_now > 1)
         log_info(sb->name, "it asks us to slow down, or fails: %s", why);
     lane->backoff_us = lane->backoff_us == 0 ? sb->conf->backoff_min : lane->backoff_us * 2;
@@ -370,7 +377,9 @@ static void speed_up(struct standby *sb, struct lane *lane)
 {
     lane->backoff_us = 0;
     lane->retry_us = 0;
-    lane->alone = false;
+    lane->failing_since_us = 0;
+    if (lane->alone != 0)
+        lane->alone--;
     if (sb->bulk_bytes_now < sb->conf->bulk_bytes)
         sb->bulk_bytes_now += sb->conf->bulk_bytes / 16;
     if (sb->bulks_now < sb->conf->bulks_in_flight && sb->bulks_sent % 8 == 0)
@@ -524,14 +533,16 @@ static void bulk_refused(struct standby *sb, struct lane *lane)
         return;
     }
     bool unheard = call->status != STATUS_OK || call->http_status >= 500;
-    for (struct item *item = lane->flying; unheard && item != NULL; item = item->next)
-        item->life->stray = true;
+    size_t rows = 0;
+    for (struct item *item = lane->flying; item != NULL; item = item->next, rows++)
+        item->life->stray = item->life->stray || unheard;
     if (verdict == VERDICT_BLOCKED)
         snprintf(sb->alarm, sizeof sb->alarm, "bulks are refused: %d %.300s", call->http_status,
                  why);
     lane_put_back(lane, lane->flying);
     lane->flying = NULL;
-    lane->alone = verdict == VERDICT_PARK;
+    if (verdict == VERDICT_PARK)
+        lane->alone = rows;
     if (verdict != VERDICT_PARK)
         slow_down(sb, lane, why);
 }
@@ -643,13 +654,28 @@ static void take_block(struct standby *sb, struct block *block)
 static bool read_more(struct standby *sb)
 {
     size_t count = 0;
+    size_t records = READ_RECORDS;
     if (sb->applying || sb->window_bytes >= sb->conf->window_bytes || sb->state == STANDBY_STOPPED)
         return false;
+    if (sb->state == STANDBY_RELEASING) { /* what comes later is not for this cluster any more */
+        if (sb->next_seq > sb->release_to)
+            return false;
+        if (sb->release_to - sb->next_seq + 1 < records)
+            records = sb->release_to - sb->next_seq + 1;
+    }
+    if (store_is_nearly_full(sb->store)) {
+        snprintf(
+            sb->alarm, sizeof sb->alarm,
+            "the replicator's own tables in %s are nearly full with rows that wait: nothing more "
+            "is read until they go; raise size_max",
+            sb->conf->folder);
+        return false;
+    }
     struct block *block = bytes_zalloc(sizeof *block);
     block->references = 1;
     enum status status = FAILPOINT("R0") ? STATUS_JOURNAL_IO
-                                         : sb->world->read(sb, sb->next_seq, READ_RECORDS,
-                                                           READ_BYTES, &block->bytes, &count);
+                                         : sb->world->read(sb, sb->next_seq, records, READ_BYTES,
+                                                           &block->bytes, &count);
     if (status == STATUS_NOT_FOUND)
         standby_stop(sb, STATUS_JOURNAL_MISSING,
                      "the journal no longer has seq %" PRIu64
@@ -676,6 +702,14 @@ static void start_bulks(struct standby *sb, uint64_t now_us)
             sb->state != STANDBY_STOPPED)
             start_bulk(sb, lane);
     }
+}
+
+void replay_on_reload(struct standby *sb)
+{
+    if (sb->bulk_bytes_now > sb->conf->bulk_bytes)
+        sb->bulk_bytes_now = sb->conf->bulk_bytes;
+    if (sb->bulks_now > sb->conf->bulks_in_flight)
+        sb->bulks_now = sb->conf->bulks_in_flight;
 }
 
 void replay_tick(struct standby *sb, uint64_t now_us)

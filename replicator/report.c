@@ -11,8 +11,11 @@
 #include "base/json_tree.h"
 #include "replicator/standby.h"
 
-static void problem(json_t *problems, const char *level, const char *text, const char *do_this)
+static void problem(json_t *problems, const char *level, const char *what, const char *do_this)
 {
+    char text[800];
+    snprintf(text, sizeof text, "%s", what);
+    bytes_mend_utf8(text);
     json_array_append_new(problems,
                           json_pack("{s:s,s:s,s:s}", "level", level, "text", text, "do", do_this));
 }
@@ -79,6 +82,12 @@ static void standby_problems(const struct standby *sb, json_t *problems, bool pr
     if (sb->alarm[0] != '\0')
         problem(problems, "error", sb->alarm,
                 "lift the block or grant the right; it goes on by itself");
+    if (sb->objects_why[0] != '\0') {
+        snprintf(text, sizeof text, "a definition is refused by the standby: %.600s",
+                 sb->objects_why);
+        problem(problems, "warning", text,
+                "mend what it needs there; it is tried again every few seconds");
+    }
     if (sb->paused)
         problem(problems, "notice", "replication is paused by an operator", "tandemctl resume");
     if (!proxy_up && sb->state == STANDBY_RUNNING)
@@ -88,6 +97,15 @@ static void standby_problems(const struct standby *sb, json_t *problems, bool pr
         problem(problems, "warning",
                 "primary terms are high: versions soon no longer fit a JSON double",
                 "clients that read _version as a double lose precision above term 8192");
+}
+
+/* Everything up to it is on the standby: rows that wait on disk are not. */
+static uint64_t applied_seq(struct standby *sb)
+{
+    bool running = sb->state != STANDBY_STARTING && sb->first_open != 0;
+    uint64_t seq = running ? sb->first_open - 1 : sb->checkpoint;
+    uint64_t waiting = waiting_lowest(sb);
+    return waiting <= seq ? waiting - 1 : seq;
 }
 
 json_t *report_status(struct standby *sb, bool proxy_up)
@@ -105,9 +123,8 @@ json_t *report_status(struct standby *sb, bool proxy_up)
     json_t *standby = json_pack(
         "{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:I, s:I, s:I, s:f, s:s?}", "name",
         sb->conf->name, "state", standby_state_name(sb), "session", (json_int_t)sb->session, "life",
-        (json_int_t)sb->life, "applied_seq",
-        (json_int_t)(running && sb->first_open != 0 ? sb->first_open - 1 : sb->checkpoint),
-        "read_seq", (json_int_t)(running && sb->next_seq != 0 ? sb->next_seq - 1 : sb->checkpoint),
+        (json_int_t)sb->life, "applied_seq", (json_int_t)applied_seq(sb), "read_seq",
+        (json_int_t)(running && sb->next_seq != 0 ? sb->next_seq - 1 : sb->checkpoint),
         "journal_last_seq", (json_int_t)info.last_seq, "lag_records",
         (json_int_t)standby_lag_records(sb), "lag_s", (double)standby_lag_us(sb) / 1e6, "waiting",
         (json_int_t)waiting, "parked", (json_int_t)parked_count(sb), "in_flight",
@@ -117,6 +134,8 @@ json_t *report_status(struct standby *sb, bool proxy_up)
                    sb->in_doubt.data == NULL ? "" : sb->in_doubt.data);
     json_object_set_new(standby, "in_doubt", json_tree(buffer_span(&in_doubt)));
     buffer_fini(&in_doubt);
+    json_object_set_new(standby, "left",
+                        sb->release_left == NULL ? json_array() : json_deep_copy(sb->release_left));
     return json_pack("{s:s, s:s, s:s, s:o, s:o, s:o}", "program", "tandem-replicator", "version",
                      TANDEM_VERSION, "system", sb->settings->system_name, "standby", standby,
                      "indices", indices, "problems", problems);
@@ -136,8 +155,7 @@ void report_metrics(struct standby *sb, bool proxy_up, struct buffer *out)
         {"in_sync", "gauge", "1 while the lag is below its limits and nothing is held",
          strcmp(standby_state_name(sb), "in_sync") == 0},
         {"proxy_up", "gauge", "1 while the proxy on this host is connected", proxy_up},
-        {"applied_seq", "gauge", "everything up to here is on the standby, or waits on disk",
-         sb->first_open == 0 ? 0 : sb->first_open - 1},
+        {"applied_seq", "gauge", "everything up to here is on the standby", applied_seq(sb)},
         {"journal_last_seq", "gauge", "newest record of the journal", info.last_seq},
         {"lag_records", "gauge", "records not on the standby yet", standby_lag_records(sb)},
         {"lag_ms", "gauge", "age of the oldest of them", standby_lag_us(sb) / 1000},

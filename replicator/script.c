@@ -56,24 +56,46 @@ void script_fini(struct script *script)
     drop_all(script);
 }
 
+static struct script_step *step_new(script_answer_fn on_answer, const char *body,
+                                    const char *method, const char *target)
+{
+    struct script_step *step = bytes_zalloc(sizeof *step);
+    step->on_answer = on_answer;
+    snprintf(step->method, sizeof step->method, "%s", method);
+    step->target = bytes_strdup(target);
+    step->body = body == NULL ? NULL : bytes_strdup(body);
+    return step;
+}
+
 void script_push(struct script *script, script_answer_fn on_answer, const char *body,
                  const char *method, const char *target_format, ...)
 {
-    struct script_step *step = bytes_zalloc(sizeof *step);
-    struct buffer target = {0};
-    char text[4096];
+    char target[4096];
     va_list args;
     va_start(args, target_format);
-    vsnprintf(text, sizeof text, target_format, args);
+    vsnprintf(target, sizeof target, target_format, args);
     va_end(args);
-    buffer_append_cstr(&target, text);
-    step->on_answer = on_answer;
-    snprintf(step->method, sizeof step->method, "%s", method);
-    step->target = bytes_strdup(buffer_cstr(&target));
-    step->body = body == NULL ? NULL : bytes_strdup(body);
-    buffer_fini(&target);
+    struct script_step *step = step_new(on_answer, body, method, target);
     *script->last = step;
     script->last = &step->next;
+}
+
+void script_push_next(struct script *script, script_answer_fn on_answer, const char *body,
+                      const char *method, const char *target)
+{
+    struct script_step *step = step_new(on_answer, body, method, target);
+    CHECK(script->first != NULL);
+    step->next = script->first->next;
+    script->first->next = step;
+    if (step->next == NULL)
+        script->last = &step->next;
+}
+
+const char *script_target(struct script *script)
+{
+    snprintf(script->said, sizeof script->said, "%s %.180s", script->first->method,
+             script->first->target);
+    return script->said;
 }
 
 void script_fail(struct script *script, const char *format, ...)
@@ -81,16 +103,22 @@ void script_fail(struct script *script, const char *format, ...)
     va_list args;
     va_start(args, format);
     vsnprintf(script->why, sizeof script->why, format, args);
+    bytes_mend_utf8(script->why); /* it may have been cut, and goes into JSON */
     va_end(args);
     script->failed = true;
+}
+
+static void script_expect_failed(struct script *script, int http_status, struct span body)
+{
+    script_fail(script, "%s %s: %d %.*s", script->first->method, script->first->target, http_status,
+                (int)(body.size > 300 ? 300 : body.size), body.data == NULL ? "" : body.data);
 }
 
 bool script_expect(struct script *script, int http_status, struct span body, bool missing_ok)
 {
     if ((http_status >= 200 && http_status < 300) || (missing_ok && http_status == 404))
         return true;
-    script_fail(script, "%s %s: %d %.*s", script->first->method, script->first->target, http_status,
-                (int)(body.size > 300 ? 300 : body.size), body.data == NULL ? "" : body.data);
+    script_expect_failed(script, http_status, body);
     return false;
 }
 
@@ -124,7 +152,12 @@ static void script_on_done(struct es_call *call)
         return;
     }
     bool rights = call->http_status == 401 || call->http_status == 403;
-    if (is_busy_answer(call->http_status) || rights) {
+    bool again = is_busy_answer(call->http_status) || rights;
+    if (again && script->tries_max != 0 && ++script->tries >= script->tries_max) {
+        again = false; /* it is the step's to judge, so that others go on */
+        script_expect_failed(script, call->http_status, buffer_span(&call->answer));
+    }
+    if (again) {
         snprintf(why, sizeof why, "%s %s: %d %.*s", script->first->method, script->first->target,
                  call->http_status, (int)(call->answer.size > 300 ? 300 : call->answer.size),
                  call->answer.data == NULL ? "" : call->answer.data);
@@ -134,8 +167,13 @@ static void script_on_done(struct es_call *call)
         return;
     }
     script->backoff_us = 0;
+    script->tries = 0;
+    if (!script->failed)
+        sb->alarm[0] = '\0';
     struct span body = buffer_span(&call->answer);
-    if (script->first->on_answer != NULL)
+    if (script->failed)
+        ; /* given up above */
+    else if (script->first->on_answer != NULL)
         script->first->on_answer(script, call->http_status, body);
     else
         (void)script_expect(script, call->http_status, body, false);

@@ -23,8 +23,10 @@ struct script {
     bool busy;
     bool failed; /* set by a step's on_answer: the rest is dropped, on_end is called */
     char why[512];
+    char said[200];    /* of script_target() */
     uint64_t retry_us; /* when to try again; 0: not waiting */
     uint64_t backoff_us;
+    unsigned tries, tries_max; /* answers of a step that ask to try again; 0: without end */
 };
 
 /* An answer that is final: 2xx, or a refusal that trying again does not change. May push further
@@ -38,6 +40,11 @@ void script_fini(struct script *script);
  * script. */
 void script_push(struct script *script, script_answer_fn on_answer, const char *body,
                  const char *method, const char *target_format, ...) PRINTF_LIKE(5, 6);
+/* The same, right behind the step whose answer is being looked at. */
+void script_push_next(struct script *script, script_answer_fn on_answer, const char *body,
+                      const char *method, const char *target);
+/* Method and target of the step whose answer is being looked at, for a message. */
+const char *script_target(struct script *script);
 /* Begins, or goes on; calls on_end at once when there is no step. */
 void script_run(struct script *script);
 void script_tick(struct script *script, uint64_t now_us);

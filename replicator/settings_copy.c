@@ -267,6 +267,12 @@ char *definition_alias_change(const char *index, const char *before, const char 
     return dump(json_pack("{s:o}", "actions", actions));
 }
 
+char *definition_alias_removal(const char *index)
+{
+    return dump(
+        json_pack("{s:[{s:{s:s,s:s}}]}", "actions", "remove", "index", index, "alias", ".tandem*"));
+}
+
 /* The mapping type that wraps MAPPINGS in old engines; NULL when there is none. */
 static const char *mapping_type(json_t *mappings)
 {

@@ -58,6 +58,7 @@ void standby_stop(struct standby *sb, enum status status, const char *format, ..
         return;
     va_start(args, format);
     vsnprintf(sb->why, sizeof sb->why, format, args);
+    bytes_mend_utf8(sb->why);
     va_end(args);
     log_error(sb->name, "stopping: %s (%s)", sb->why, status_text(status));
     sb->stopped_by = status;
@@ -124,15 +125,16 @@ const char *standby_state_name(const struct standby *sb)
 {
     if (sb->state == STANDBY_RUNNING) {
         if (sb->paused)
-            return "paused";
+            return sb->lanes_busy == 0 && !sb->script.busy ? "paused" : "pausing";
         if (sb->away)
             return "away";
         for (const struct life *life = sb->lives; life != NULL; life = life->hh.next)
-            if (life->stopped || life->state == LIFE_HELD)
+            if (life->stopped || life->blocked || life->state == LIFE_HELD)
                 return "blocked";
         if (parked_count(((struct standby *)(uintptr_t)sb)) != 0)
             return "parked";
-        bool behind = standby_lag_records(sb) > sb->conf->lag_max_records ||
+        bool behind = waiting_lowest((struct standby *)(uintptr_t)sb) != UINT64_MAX ||
+                      standby_lag_records(sb) > sb->conf->lag_max_records ||
                       standby_lag_us(sb) > sb->conf->lag_max;
         return behind ? "catching_up" : "in_sync";
     }
@@ -153,7 +155,8 @@ uint64_t standby_lag_records(const struct standby *sb)
 /* The age of the oldest row that is not through; an estimate from what was read last. */
 uint64_t standby_lag_us(const struct standby *sb)
 {
-    uint64_t wall = sb->world->wall_us((struct standby *)(uintptr_t)sb), oldest = UINT64_MAX;
+    uint64_t wall = sb->world->wall_us((struct standby *)(uintptr_t)sb);
+    uint64_t oldest = waiting_oldest_us((struct standby *)(uintptr_t)sb);
     if (standby_lag_records(sb) == 0)
         return 0;
     for (size_t i = 0; i < sb->lane_count; i++) {
@@ -167,11 +170,13 @@ uint64_t standby_lag_us(const struct standby *sb)
     return wall > oldest ? wall - oldest : 0;
 }
 
-void standby_pause(struct standby *sb, bool paused)
+bool standby_pause(struct standby *sb, bool paused)
 {
-    if (paused != sb->paused)
-        log_info(sb->name, paused ? "paused by an operator" : "resumed by an operator");
+    if (paused == sb->paused)
+        return true;
+    log_info(sb->name, paused ? "paused by an operator" : "resumed by an operator");
     sb->paused = paused;
+    return sb->state != STANDBY_RUNNING || takeover_store(sb); /* it outlives the process */
 }
 
 /* ---- turns ---- */
@@ -190,8 +195,13 @@ static void update_rate(struct standby *sb, uint64_t now_us)
 /* Definitions of a journal whose beginning is gone come before its records. */
 static bool bootstrap(struct standby *sb)
 {
-    if (sb->bootstrap_at >= sb->bootstrap.size)
+    if (sb->bootstrap_at >= sb->bootstrap.size) {
+        if (sb->bootstrap_kind != BOOTSTRAP_NONE && !sb->applying) {
+            sb->bootstrap_kind = BOOTSTRAP_NONE;
+            (void)takeover_store(sb);
+        }
         return false;
+    }
     struct span rest =
         span_of(sb->bootstrap.data + sb->bootstrap_at, sb->bootstrap.size - sb->bootstrap_at);
     struct record record;
@@ -203,8 +213,8 @@ static bool bootstrap(struct standby *sb)
         return true;
     }
     sb->bootstrap_at += used;
-    if (sb->bootstrap_incomplete && span_equal(record.metadata.type, SPAN("index")) &&
-        !record.metadata.gone)
+    if (sb->bootstrap_kind == BOOTSTRAP_INCOMPLETE &&
+        span_equal(record.metadata.type, SPAN("index")) && !record.metadata.gone)
         life_get(sb, record.metadata.incarnation)->incomplete = true;
     if (!record.metadata.gone)
         metadata_apply_bytes(sb, span_of(rest.data, used));
@@ -213,6 +223,10 @@ static bool bootstrap(struct standby *sb)
 
 static void run(struct standby *sb, uint64_t now_us)
 {
+    if (sb->release_undoing) {
+        release_tick(sb, now_us);
+        return;
+    }
     metadata_tick(sb, now_us);
     if (!bootstrap(sb) && !sb->paused) {
         waiting_tick(sb, now_us);
@@ -290,5 +304,6 @@ void standby_free(struct standby *sb)
     free(sb->session_text);
     free(sb->system_id);
     buffer_fini(&sb->in_doubt);
+    json_decref(sb->release_left);
     free(sb);
 }

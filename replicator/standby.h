@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <jansson.h>
 #include <uthash.h>
 
 #include "base/bytes.h"
@@ -50,6 +51,8 @@ struct standby_world {
     void (*ask_mark)(struct standby *sb);
     /* Everything up to SEQ is on the standby: the proxy's retention may go on. */
     void (*report)(struct standby *sb, uint64_t seq);
+    /* The primary's cluster_uuid, appended; false: not known. May be NULL. */
+    bool (*primary_uuid)(struct standby *sb, struct buffer *out);
     /* The writes that have no outcome, as journal_scan(JOURNAL_INTENTS); may be NULL. */
     enum status (*intents)(struct standby *sb, journal_each_fn each, void *arg);
 };
@@ -70,6 +73,7 @@ struct life {
     char hex[17];          /* names it on the standby */
     enum life_state state; /* moved by life_set_state() only */
     char *why;             /* of LIFE_HELD */
+    char *settings_why;    /* why its settings were refused, until it is open again */
     char *held_why;        /* what was said of it last */
     char *applied;         /* the definition that the standby has, JSON; NULL when none */
     char *wanted;          /* the newest definition read */
@@ -131,7 +135,8 @@ struct lane {
     bool busy;
     uint64_t retry_us; /* not before; 0: at once */
     uint64_t backoff_us;
-    bool alone; /* one row a bulk: a whole bulk was refused */
+    size_t alone;              /* so many rows go one a bulk: a whole bulk of them was refused */
+    uint64_t failing_since_us; /* 0: the last answer was good */
 };
 
 struct standby {
@@ -148,6 +153,7 @@ struct standby {
     bool begin_again;       /* STOPPED, but taking the standby over once more mends it */
     char why[512];          /* of STOPPED, or what is wrong now */
     char alarm[512];        /* blocks and rights: retried, but somebody must act */
+    bool damaged;           /* something in the store could not be read */
     bool away;              /* the last call did not reach it */
     uint64_t away_since_us;
     uint64_t begun_us;
@@ -177,8 +183,12 @@ struct standby {
         bootstrap; /* the journal's present definitions, where its records do not tell them all: its
                       beginning is gone, or our tables were lost; applied first */
     size_t bootstrap_at;
-    bool bootstrap_incomplete; /* the beginning is gone: indices have rows that never come */
-    bool lost_tables;          /* the store was empty, and the standby was not */
+    enum bootstrap_kind {
+        BOOTSTRAP_NONE,
+        BOOTSTRAP_INCOMPLETE,  /* the journal's beginning is gone: indices have rows that never come
+                                */
+        BOOTSTRAP_LOST_TABLES, /* the store was empty, and the standby was not */
+    } bootstrap_kind;          /* of the one that is not through yet; stored */
 
     /* bases of the timelines seen */
     struct base bases[16];
@@ -209,6 +219,7 @@ struct standby {
     struct buffer pending_bytes;
     uint64_t pending_seq;
     bool objects_refused;        /* some object waits for another one */
+    char objects_why[600];       /* what was refused last */
     struct buffer objects_tried; /* key of the last one tried in this round; empty: none yet */
     uint64_t objects_next_us;
     uint64_t held_next_us;
@@ -222,8 +233,12 @@ struct standby {
     uint64_t high_term;
 
     /* release */
-    uint64_t release_to; /* seq to drain to */
-    bool release_gates_open, release_undoing;
+    uint64_t release_to;       /* seq to drain to */
+    bool release_undoing;      /* stored: a restart goes on with it */
+    bool release_again;        /* that restart was */
+    bool release_force;        /* rows that cannot go in are left out */
+    uint64_t release_gates_us; /* when gates are opened again */
+    json_t *release_left;      /* sentences: what to look at when it is released; NULL: nothing */
     struct buffer
         in_doubt; /* JSON: writes without an outcome at the release, at most some hundred */
     size_t in_doubt_count;
@@ -241,7 +256,8 @@ uint64_t standby_tick(struct standby *sb);
 /* There are new records. */
 void standby_on_records(struct standby *sb);
 void standby_on_mark_number(struct standby *sb, uint64_t number);
-void standby_pause(struct standby *sb, bool paused);
+/* Stops writing to the standby, or goes on; over a restart too. False: that could not be stored. */
+bool standby_pause(struct standby *sb, bool paused);
 void standby_set_state(struct standby *sb, enum standby_state next);
 void standby_stop(struct standby *sb, enum status status, const char *format, ...)
     PRINTF_LIKE(3, 4);
@@ -264,6 +280,11 @@ int64_t standby_version(struct standby *sb, uint64_t timeline, uint64_t term, in
 void takeover_begin(struct standby *sb);
 /* Stores where we are in .tandem, when it is due. */
 void takeover_tick_document(struct standby *sb, uint64_t now_us);
+/* From an answer of GET /.tandem/_doc/standby: false when another replicator has taken the standby
+ * over; it is stopped then. */
+bool takeover_still_ours(struct standby *sb, int http_status, struct span body);
+/* Stores who we are, the registry and the position; false: the standby is stopped. */
+bool takeover_store(struct standby *sb);
 /* The `.tandem` document as JSON, appended. STATE is "standby" or "released". */
 void takeover_document(struct standby *sb, const char *state, struct buffer *out);
 /* The alias that marks an index of the standby as ours, in every session. */
@@ -274,6 +295,8 @@ MUST_USE enum status standby_load(struct standby *sb);
 /* ---- replay.c ---- */
 void replay_start(struct standby *sb, uint64_t next_seq);
 void replay_tick(struct standby *sb, uint64_t now_us);
+/* The settings have changed. */
+void replay_on_reload(struct standby *sb);
 void replay_mark_done(struct standby *sb, uint64_t seq);
 /* Puts ITEM into its lane, behind the others. */
 void replay_enqueue(struct standby *sb, struct item *item);
@@ -322,6 +345,8 @@ char *definition_now(const struct standby *sb, struct life *life);
 const char *life_needed_by(const struct standby *sb, const struct life *source);
 
 /* ---- objects.c ---- */
+/* Adds the call that puts (or deletes) the object of MD. */
+void objects_push(struct script *script, script_answer_fn on_answer, const struct metadata *md);
 /* Begins to apply the pending record, of an object that is no index. */
 void objects_apply(struct standby *sb);
 /* Its call has ended. */
@@ -346,6 +371,8 @@ char *definition_choose_aliases(const char *definition, const char *from,
 char *definition_settings_change(struct standby *sb, const char *before, const char *after);
 /* The `_aliases` call that turns BEFORE's aliases into AFTER's; NULL when none. */
 char *definition_alias_change(const char *index, const char *before, const char *after);
+/* The `_aliases` call that takes all of ours off INDEX. The caller's. */
+char *definition_alias_removal(const char *index);
 /* AFTER's mappings when they differ from BEFORE's, else NULL. *TYPE: the mapping type of old
  * engines, or "". */
 char *definition_mapping_change(const char *before, const char *after, char *type,
@@ -383,6 +410,8 @@ void waiting_tick(struct standby *sb, uint64_t now_us);
 /* Drops all that waits of LIFE. */
 MUST_USE enum status waiting_drop(struct standby *sb, struct life *life);
 /* Lowest seq that waits; UINT64_MAX when none. */
+/* Commit time of the oldest waiting row; UINT64_MAX when none waits. */
+uint64_t waiting_oldest_us(struct standby *sb);
 uint64_t waiting_lowest(struct standby *sb);
 MUST_USE enum status waiting_load(struct standby *sb);
 /* Parks ITEM with REASON (the standby's error), in the store's open transaction. */
@@ -392,13 +421,18 @@ void parked_list(struct standby *sb, struct buffer *out);
 /* Tries SEQ (0: all) again, or drops it. How many; -1: the store failed. */
 int parked_retry(struct standby *sb, uint64_t seq);
 int parked_drop(struct standby *sb, uint64_t seq);
+/* Drops what is parked of a life that has ended. */
+void parked_drop_life(struct standby *sb, struct life *life);
 uint64_t parked_count(struct standby *sb);
 /* Rows parked of LIFE are tried again: its mapping changed. */
 void parked_retry_life(struct standby *sb, struct life *life);
 
 /* ---- release.c ---- */
 /* Drains, then undoes all that replication set. False: WHY says what is in the way. */
-bool release_begin(struct standby *sb, char *why, size_t why_size);
+/* FORCE: rows that cannot go in are left out, and listed. */
+bool release_begin(struct standby *sb, bool force, char *why, size_t why_size);
+/* Goes on with a release that a restart interrupted. */
+void release_resume(struct standby *sb);
 void release_tick(struct standby *sb, uint64_t now_us);
 
 #endif

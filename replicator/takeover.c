@@ -25,6 +25,8 @@
 #include "replicator/standby.h"
 
 #define DOCUMENT_INTERVAL_US UINT64_C(1000000)
+/* How often a definition is tried before its index, or object, waits and the others go on. */
+#define DEFINITION_TRIES 6
 #define SHADOW_PRIORITY "4611686018427387903"
 
 static bool engine_at_least(const struct standby *sb, int major, int minor)
@@ -47,8 +49,10 @@ void life_alias(const struct standby *sb, const struct life *life, struct buffer
 
 static bool load_stored_life(void *arg, struct span key, struct span value)
 {
+    struct standby *sb = arg;
     (void)key;
-    return life_load(arg, value);
+    sb->damaged = !life_load(sb, value);
+    return !sb->damaged;
 }
 
 static uint64_t stored_number(struct standby *sb, const char *name)
@@ -74,11 +78,16 @@ static char *stored_text(struct standby *sb, const char *name)
 enum status standby_load(struct standby *sb)
 {
     enum status status = store_scan(sb->store, STORE_LIVES, SPAN_NONE, load_stored_life, sb);
+    if (status == STATUS_OK && sb->damaged)
+        status = STATUS_RECORD_TORN;
     if (status == STATUS_OK)
         status = waiting_load(sb);
     sb->checkpoint = stored_number(sb, "checkpoint");
     sb->epoch = stored_number(sb, "epoch") + 1;
     sb->reread_to = stored_number(sb, "reread_to");
+    sb->bootstrap_kind = (enum bootstrap_kind)stored_number(sb, "bootstrap");
+    sb->paused = stored_number(sb, "paused") != 0;
+    sb->release_to = stored_number(sb, "release_to");
     sb->cluster_uuid = stored_text(sb, "cluster_uuid");
     sb->system_id = stored_text(sb, "system_id");
     return status;
@@ -97,7 +106,7 @@ static enum status put_number(struct standby *sb, const char *name, uint64_t val
     return store_put(sb->store, STORE_STATE, span_cstr(name), span_of(bytes, sizeof bytes));
 }
 
-static bool store_identity(struct standby *sb)
+bool takeover_store(struct standby *sb)
 {
     enum status status = store_begin(sb->store);
     if (status == STATUS_OK)
@@ -112,6 +121,16 @@ static bool store_identity(struct standby *sb)
         status = put_number(sb, "reread_to", sb->reread_to);
     if (status == STATUS_OK)
         status = put_number(sb, "session", sb->session);
+    if (status == STATUS_OK) /* with the registry, which may have forgotten why it went back */
+        status = put_number(sb, "checkpoint", sb->checkpoint);
+    if (status == STATUS_OK)
+        status = put_number(sb, "bootstrap", sb->bootstrap_kind);
+    if (status == STATUS_OK)
+        status = put_number(sb, "paused", sb->paused);
+    if (status == STATUS_OK)
+        status =
+            put_number(sb, "release_to",
+                       sb->release_undoing || sb->state == STANDBY_STARTING ? sb->release_to : 0);
     for (struct life *life = sb->lives; status == STATUS_OK && life != NULL; life = life->hh.next)
         if (life->key != NULL)
             status = life_store(sb, life);
@@ -153,6 +172,48 @@ static void take_document_numbers(struct standby *sb, const json_t *json)
     sb->doc_term = (uint64_t)json_integer_value(json_object_get(json, "_primary_term"));
 }
 
+/* Whose session the document in .tandem has, from an answer of GET. */
+enum owner { OWNER_US, OWNER_ANOTHER, OWNER_FORMER /* the standby went back in time */ };
+
+static enum owner whose_session(const struct standby *sb, int http_status, const json_t *source)
+{
+    uint64_t session = (uint64_t)json_integer_value(json_object_get(source, "session"));
+    const char *writer = json_string_value(json_object_get(source, "writer"));
+    if (http_status == 404 || session < sb->session)
+        return OWNER_FORMER;
+    bool same = session == sb->session && (writer == NULL || strcmp(writer, sb->writer) == 0);
+    return same ? OWNER_US : OWNER_ANOTHER;
+}
+
+static void stop_taken(struct standby *sb, const json_t *source)
+{
+    standby_stop(sb, STATUS_STANDBY_TAKEN,
+                 "another replicator (session %" JSON_INTEGER_FORMAT
+                 ") works on this standby; ours was %" PRIu64,
+                 json_integer_value(json_object_get(source, "session")), sb->session);
+}
+
+bool takeover_still_ours(struct standby *sb, int http_status, struct span body)
+{
+    json_t *json = json_tree(body);
+    const json_t *source = json_object_get(json, "_source");
+    enum owner owner = whose_session(sb, http_status, source);
+    if (owner == OWNER_ANOTHER)
+        stop_taken(sb, source);
+    json_decref(json);
+    return owner != OWNER_ANOTHER;
+}
+
+static void stop_and_begin_again(struct standby *sb, const json_t *source)
+{
+    sb->begin_again = true;
+    standby_stop(sb, STATUS_CLUSTER_ODD,
+                 "the standby went back in time (its checkpoint is %" JSON_INTEGER_FORMAT
+                 ", it was %" PRIu64 "); it is taken over again, and rewound",
+                 json_integer_value(json_object_get(source, "checkpoint")),
+                 stored_number(sb, "document_checkpoint"));
+}
+
 /* Reads the document after a conflict: is it another's session, or an answer of ours that got lost?
  */
 static void on_document_reread(struct script *script, int http_status, struct span body)
@@ -160,22 +221,14 @@ static void on_document_reread(struct script *script, int http_status, struct sp
     struct standby *sb = script->sb;
     json_t *json = json_tree(body);
     json_t *source = json_object_get(json, "_source");
-    uint64_t session = (uint64_t)json_integer_value(json_object_get(source, "session"));
     uint64_t checkpoint = (uint64_t)json_integer_value(json_object_get(source, "checkpoint"));
-    if (http_status == 200 && session == sb->session &&
-        checkpoint < stored_number(sb, "document_checkpoint")) {
-        sb->begin_again = true;
-        standby_stop(sb, STATUS_CLUSTER_ODD,
-                     "the standby went back in time (its checkpoint is %" PRIu64 ", it was %" PRIu64
-                     "); it is taken over again, and rewound",
-                     checkpoint, stored_number(sb, "document_checkpoint"));
-    } else if (http_status == 200 && session == sb->session)
-        take_document_numbers(sb, json);
+    enum owner owner = whose_session(sb, http_status, source);
+    if (owner == OWNER_ANOTHER)
+        stop_taken(sb, source);
+    else if (owner == OWNER_FORMER || checkpoint < stored_number(sb, "document_checkpoint"))
+        stop_and_begin_again(sb, source);
     else
-        standby_stop(sb, STATUS_STANDBY_TAKEN,
-                     "another replicator (session %" PRIu64
-                     ") works on this standby; ours was %" PRIu64,
-                     session, sb->session);
+        take_document_numbers(sb, json);
     json_decref(json);
 }
 
@@ -198,7 +251,7 @@ static void document_on_end(struct script *script)
     struct standby *sb = script->sb;
     if (script->failed)
         log_warn(sb->name, "its position cannot be stored in .tandem: %s", script->why);
-    else if (sb->state != STANDBY_STOPPED && store_identity(sb))
+    else if (sb->state != STANDBY_STOPPED && takeover_store(sb))
         sb->world->report(sb, sb->stored_checkpoint);
     script->failed = false;
     sb->doc_busy = false;
@@ -257,18 +310,25 @@ static void takeover_on_end(struct script *script)
     bool fresh = sb->checkpoint == 0 && sb->stored_checkpoint == 0;
     if (fresh && start < info.first_seq) {
         start = info.first_seq; /* its beginning is gone: what was there before must be seeded */
-        sb->bootstrap_incomplete = true;
+        sb->bootstrap_kind = BOOTSTRAP_INCOMPLETE;
     }
-    bool told_apart = sb->bootstrap_incomplete || sb->lost_tables;
-    if (told_apart && sb->world->definitions(sb, collect_definition, sb) != STATUS_OK) {
+    if (sb->release_to != 0)
+        start = sb->release_to + 1; /* all of it is there, and what was undone takes no rows */
+    else if (sb->bootstrap_kind != BOOTSTRAP_NONE &&
+             sb->world->definitions(sb, collect_definition, sb) != STATUS_OK) {
         standby_stop(sb, STATUS_JOURNAL_IO, "the journal's definitions cannot be read");
         return;
     }
     if (sb->reread_to < sb->checkpoint)
         sb->reread_to = sb->checkpoint;
     replay_start(sb, start);
-    if (!store_identity(sb))
+    if (!takeover_store(sb))
         return;
+    if (sb->release_to != 0) {
+        standby_set_state(sb, STANDBY_RUNNING);
+        release_resume(sb);
+        return;
+    }
     sb->world->report(sb, start - 1); /* the retention must keep what is about to be read */
     log_info(sb->name,
              "taken over, replaying (session=%" PRIu64 " life=%" PRIu64 " seq=%" PRIu64
@@ -283,10 +343,12 @@ static void takeover_on_end(struct script *script)
 
 static void lose_life(struct standby *sb, struct life *life, const char *what)
 {
+    /* Of one that was told apart from its place the beginning is not known: all of it, then. */
+    uint64_t from = life->since_seq == 0 ? 1 : life->since_seq;
     log_error(sb->name, "index %s %s; its rows are replayed from its beginning (seq=%" PRIu64 ")",
-              life->name, what, life->since_seq);
-    if (life->since_seq != 0 && life->since_seq < sb->rewind_to)
-        sb->rewind_to = life->since_seq;
+              life->name, what, from);
+    if (from < sb->rewind_to)
+        sb->rewind_to = from;
 }
 
 /* Compares what the registry says with what is there. */
@@ -336,6 +398,14 @@ static void on_aliases(struct script *script, int http_status, struct span body)
         (void)script_expect(script, http_status, body, false);
 }
 
+static bool has_what_is_wanted(const struct standby *sb, struct life *life)
+{
+    char *now = life->applied == NULL ? NULL : definition_now(sb, life);
+    bool same = now != NULL && strcmp(now, life->applied) == 0;
+    free(now);
+    return same;
+}
+
 static void push_alias_actions(struct standby *sb, struct script *script, bool remove)
 {
     json_t *actions = json_array();
@@ -353,7 +423,7 @@ static void push_alias_actions(struct standby *sb, struct script *script, bool r
             json_object_set_new(add, "is_hidden", json_true());
         json_array_append_new(actions, json_pack("{s:o}", "add", add));
         buffer_fini(&alias);
-        if (life->state != LIFE_READY && life->applied != NULL)
+        if (life->state != LIFE_READY && has_what_is_wanted(sb, life))
             life_set_state(sb, life, LIFE_READY, NULL);
     }
     if (json_array_size(actions) != 0) {
@@ -417,6 +487,8 @@ static void session_is_ours(struct script *script, const json_t *json)
 {
     struct standby *sb = script->sb;
     take_document_numbers(sb, json);
+    if (sb->release_to != 0)
+        return; /* it is being released: nothing is set any more */
     push_quiet(sb, script);
     script_push(script, on_indices, NULL, "GET",
                 "/_cluster/state/metadata?filter_path=metadata.indices.*.settings.index.uuid,"
@@ -430,10 +502,15 @@ static void on_session_reread(struct script *script, int http_status, struct spa
     struct standby *sb = script->sb;
     json_t *json = json_tree(body);
     json_t *ours = json_loads(sb->session_text, 0, NULL);
-    if (http_status == 200 && json_equal(json_object_get(json, "_source"), ours))
+    const json_t *source = json_object_get(json, "_source");
+    if (http_status == 200 && json_equal(source, ours)) {
         session_is_ours(script, json);
-    else
-        script_fail(script, "another replicator takes this standby over at the same time");
+    } else if (whose_session(sb, http_status, source) == OWNER_FORMER) {
+        sb->begin_again = true; /* somebody of a former session wrote in between */
+        script_fail(script, "its document changed while it was taken over");
+    } else {
+        stop_taken(sb, source);
+    }
     json_decref(ours);
     json_decref(json);
 }
@@ -507,6 +584,13 @@ static bool belongs_to_us(struct standby *sb, struct script *script, const json_
                             "its index .tandem and its indices");
         return false;
     }
+    if (state != NULL && strcmp(state, "releasing") == 0 && sb->release_to == 0) {
+        script_fail(script,
+                    "this cluster was being released, by a replicator with another folder than "
+                    "%s; that one must end it, with its folder",
+                    sb->conf->folder);
+        return false;
+    }
     if (system_id != NULL && sb->system_id != NULL && strcmp(system_id, sb->system_id) != 0) {
         script_fail(script, "it is a standby of another system (%s)", system_id);
         return false;
@@ -554,7 +638,7 @@ static void on_document(struct script *script, int http_status, struct span body
     } else if (script_expect(script, http_status, body, false) &&
                belongs_to_us(sb, script, source)) {
         uint64_t checkpoint = (uint64_t)json_integer_value(json_object_get(source, "checkpoint"));
-        sb->lost_tables = sb->lives == NULL && sb->checkpoint == 0;
+        bool lost_tables = sb->lives == NULL && sb->checkpoint == 0;
         sb->life = (uint64_t)json_integer_value(json_object_get(source, "life"));
         sb->session = (uint64_t)json_integer_value(json_object_get(source, "session")) + 1;
         sb->marks[0] =
@@ -563,7 +647,9 @@ static void on_document(struct script *script, int http_status, struct span body
             (uint64_t)json_integer_value(json_array_get(json_object_get(source, "marks"), 1));
         if (checkpoint < stored_number(sb, "document_checkpoint"))
             new_life_of_standby(sb, source, checkpoint);
-        if (sb->lost_tables) { /* remembered deletes are lost too: begin where no older row can come
+        if (lost_tables)
+            sb->bootstrap_kind = BOOTSTRAP_LOST_TABLES;
+        if (lost_tables) { /* remembered deletes are lost too: begin where no older row can come
                               from */
             sb->checkpoint = sb->marks[0];
             script_push(script, on_optional, NULL, "POST", "/.tandem/_refresh");
@@ -581,6 +667,16 @@ static void on_document(struct script *script, int http_status, struct span body
 
 /* ---- 1. which cluster ---- */
 
+/* Before anything is written: what replication sets on a standby would do harm there. */
+static bool is_the_primary(struct standby *sb, const char *uuid)
+{
+    struct buffer primary = {0};
+    bool is = sb->world->primary_uuid != NULL && sb->world->primary_uuid(sb, &primary) &&
+              span_equal(buffer_span(&primary), span_cstr(uuid));
+    buffer_fini(&primary);
+    return is;
+}
+
 static void on_identity(struct script *script, int http_status, struct span body)
 {
     struct standby *sb = script->sb;
@@ -596,6 +692,10 @@ static void on_identity(struct script *script, int http_status, struct span body
                     "made anew, remove "
                     "the folder %s",
                     uuid, sb->cluster_uuid, sb->conf->folder);
+    else if (is_the_primary(sb, uuid))
+        standby_stop(
+            sb, STATUS_IDENTITY,
+            "the standby's address leads to the primary itself; nothing was changed there");
     else if (sb->cluster_uuid == NULL)
         sb->cluster_uuid = bytes_strdup(uuid);
     json_decref(json);
@@ -638,6 +738,7 @@ void takeover_begin(struct standby *sb)
     sb->rewind_to = UINT64_MAX;
     sb->life = 1;
     script_init(&sb->script, sb, "definitions", metadata_on_script_end);
+    sb->script.tries_max = DEFINITION_TRIES;
     script_init(&sb->takeover, sb, "taking the standby over", takeover_on_end);
     script_push(&sb->takeover, on_engine, NULL, "GET", "/");
     script_push(&sb->takeover, on_identity, NULL, "GET",

@@ -253,12 +253,39 @@ uint64_t waiting_lowest(struct standby *sb)
     return lowest;
 }
 
+static bool first_time(void *arg, struct span key, struct span value)
+{
+    struct record record;
+    size_t used;
+    (void)key;
+    if (record_decode(value, &record, &used) == STATUS_OK)
+        *(uint64_t *)arg = record.header.time_us;
+    return false;
+}
+
+uint64_t waiting_oldest_us(struct standby *sb)
+{
+    uint64_t oldest = UINT64_MAX;
+    for (struct life *life = sb->lives; life != NULL; life = life->hh.next) {
+        uint8_t key[12];
+        uint64_t time_us = UINT64_MAX;
+        if (life->waiting == 0)
+            continue;
+        if (store_scan(sb->store, STORE_WAITING, waiting_row_key(key, life->incarnation, 0),
+                       first_time, &time_us) == STATUS_OK &&
+            time_us < oldest)
+            oldest = time_us;
+    }
+    return oldest;
+}
+
 static bool load_waiting(void *arg, struct span key, struct span value)
 {
     struct standby *sb = arg;
     struct record record;
     size_t used;
-    if (key.size != 12 || record_decode(value, &record, &used) != STATUS_OK)
+    sb->damaged = key.size != 12 || record_decode(value, &record, &used) != STATUS_OK;
+    if (sb->damaged)
         return false;
     struct life *life = life_get(sb, (uint32_t)(get_u64be(key.data) >> 32));
     count_document(life, document_hash(record.row.incarnation, record.row.shard, record.row.id));
@@ -270,6 +297,8 @@ static bool load_parked(void *arg, struct span key, struct span value);
 enum status waiting_load(struct standby *sb)
 {
     enum status status = store_scan(sb->store, STORE_WAITING, SPAN_NONE, load_waiting, sb);
+    if (status == STATUS_OK && sb->damaged)
+        status = STATUS_RECORD_TORN;
     if (status == STATUS_OK)
         status = store_scan(sb->store, STORE_PARKED, SPAN_NONE, load_parked, sb);
     return status;
@@ -284,8 +313,11 @@ enum status parked_add(struct standby *sb, const struct item *item, struct span 
     if (reason.size > 2000)
         reason.size = 2000;
     put_u64be(key, item->seq);
-    buffer_append_u32(&value, (uint32_t)reason.size);
-    buffer_append_span(&value, reason);
+    char *text = span_dup(reason); /* it may have been cut within a character */
+    bytes_mend_utf8(text);
+    buffer_append_u32(&value, (uint32_t)strlen(text));
+    buffer_append_cstr(&value, text);
+    free(text);
     append_record(item, &value);
     enum status status =
         store_put(sb->store, STORE_PARKED, span_of((char *)key, 8), buffer_span(&value));
@@ -387,7 +419,7 @@ static enum status unpark(struct standby *sb, struct span key, bool retry)
         life->stopped = false;
         life->feeding = false;
         life->fed_up_to = 0;
-        if (retry)
+        if (retry && life->state != LIFE_GONE)
             status = waiting_add(sb, item);
         life->next_try_us = 0;
         item_free(sb, item);
@@ -439,6 +471,14 @@ void parked_retry_life(struct standby *sb, struct life *life)
         (void)unpark_all(sb, &walk, true);
 }
 
+void parked_drop_life(struct standby *sb, struct life *life)
+{
+    struct parked_walk walk = {.sb = sb, .life = life};
+    if (parked_count(sb) != 0)
+        (void)unpark_all(sb, &walk, false);
+    life->stopped = false;
+}
+
 uint64_t parked_count(struct standby *sb)
 {
     return store_count(sb->store, STORE_PARKED);
@@ -452,6 +492,7 @@ void life_free(struct standby *sb, struct life *life)
     free(life->name);
     free(life->why);
     free(life->held_why);
+    free(life->settings_why);
     free(life->applied);
     free(life->wanted);
     free(life->standby_uuid);

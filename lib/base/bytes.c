@@ -311,3 +311,32 @@ uint64_t reader_u64(struct reader *reader)
     const char *at = reader_advance(reader, 8);
     return at == NULL ? 0 : get_u64le(at);
 }
+
+size_t bytes_utf8_size(const char *at, const char *end)
+{
+    const unsigned char *u = (const unsigned char *)at;
+    size_t size = u[0] < 0x80                   ? 1
+                  : u[0] >= 0xc2 && u[0] < 0xe0 ? 2
+                  : u[0] >= 0xe0 && u[0] < 0xf0 ? 3
+                  : u[0] >= 0xf0 && u[0] < 0xf5 ? 4
+                                                : 0;
+    if (size == 0 || (size_t)(end - at) < size)
+        return 0;
+    for (size_t i = 1; i < size; i++)
+        if ((u[i] & 0xc0) != 0x80)
+            return 0;
+    bool odd = (u[0] == 0xe0 && u[1] < 0xa0) || (u[0] == 0xed && u[1] >= 0xa0) ||
+               (u[0] == 0xf0 && u[1] < 0x90) || (u[0] == 0xf4 && u[1] >= 0x90);
+    return odd ? 0 : size;
+}
+
+void bytes_mend_utf8(char *text)
+{
+    char *end = text + strlen(text);
+    while (text < end) {
+        size_t size = bytes_utf8_size(text, end);
+        if (size == 0)
+            *text = '?';
+        text += size == 0 ? 1 : size;
+    }
+}

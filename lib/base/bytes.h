@@ -63,6 +63,10 @@ bool span_matches(struct span text, struct span pattern);
 void *bytes_alloc(size_t size);
 void *bytes_zalloc(size_t size);
 void *bytes_realloc(void *old, size_t size);
+/* How many bytes from AT on are one character of UTF-8; 0: none is. AT < END. */
+size_t bytes_utf8_size(const char *at, const char *end);
+/* Replaces what is no UTF-8 in TEXT by '?', in place: a text that was cut, or came from elsewhere. */
+void bytes_mend_utf8(char *text);
 char *bytes_strdup(const char *text);
 /* A NUL-terminated copy of SPAN; the caller frees it. */
 char *span_dup(struct span span);

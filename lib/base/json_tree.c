@@ -8,25 +8,6 @@
 
 #define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
 
-/* How many bytes from AT on are one character of UTF-8; 0: none is. */
-static size_t utf8_size(const char *at, const char *end)
-{
-    const unsigned char *u = (const unsigned char *)at;
-    size_t size = u[0] < 0x80                   ? 1
-                  : u[0] >= 0xc2 && u[0] < 0xe0 ? 2
-                  : u[0] >= 0xe0 && u[0] < 0xf0 ? 3
-                  : u[0] >= 0xf0 && u[0] < 0xf5 ? 4
-                                                : 0;
-    if (size == 0 || (size_t)(end - at) < size)
-        return 0;
-    for (size_t i = 1; i < size; i++)
-        if ((u[i] & 0xc0) != 0x80)
-            return 0;
-    bool odd = (u[0] == 0xe0 && u[1] < 0xa0) || (u[0] == 0xed && u[1] >= 0xa0) ||
-               (u[0] == 0xf0 && u[1] < 0x90) || (u[0] == 0xf4 && u[1] >= 0x90);
-    return odd ? 0 : size;
-}
-
 /* The number of the escape \uXXXX at AT, or -1. */
 static long escaped(const char *at, const char *end)
 {
@@ -62,7 +43,7 @@ static void mend(struct span text, struct buffer *out)
 {
     const char *at = text.data, *end = at + text.size;
     while (at < end) {
-        size_t size = utf8_size(at, end);
+        size_t size = bytes_utf8_size(at, end);
         if (*at == '\\') {
             at = mend_escape(at, end, out);
             continue;

@@ -52,3 +52,10 @@ uint64_t store_count(struct store *store, enum store_table table)
 {
     return store->ops->count(store, table);
 }
+
+#define NEARLY_FULL_PERCENT 85
+
+bool store_is_nearly_full(struct store *store)
+{
+    return store->ops->used_percent(store) >= NEARLY_FULL_PERCENT;
+}

@@ -56,6 +56,8 @@ MUST_USE enum status store_get(struct store *store, enum store_table table, stru
 typedef bool (*store_each_fn)(void *arg, struct span key, struct span value);
 MUST_USE enum status store_scan(struct store *store, enum store_table table, struct span from,
                                 store_each_fn each, void *arg);
+/* True when the tables take most of the room they may have: the rest is for what makes room. */
+bool store_is_nearly_full(struct store *store);
 /* How many entries TABLE has. */
 uint64_t store_count(struct store *store, enum store_table table);
 

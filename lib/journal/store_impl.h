@@ -20,6 +20,7 @@ struct store_ops {
     enum status (*scan)(struct store *store, enum store_table table, struct span from,
                         store_each_fn each, void *arg);
     uint64_t (*count)(struct store *store, enum store_table table);
+    unsigned (*used_percent)(struct store *store);
 };
 
 struct store {

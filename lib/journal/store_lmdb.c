@@ -142,6 +142,26 @@ static uint64_t lmdb_count(struct store *store, enum store_table table)
     return stat.ms_entries;
 }
 
+/* Of pages in use, not of the file: that never shrinks. */
+static unsigned lmdb_used_percent(struct store *store)
+{
+    struct lmdb_store *ls = (struct lmdb_store *)store;
+    bool mine;
+    MDB_envinfo info = {0};
+    uint64_t used = 0;
+    MDB_txn *txn = reading(ls, &mine);
+    for (size_t t = 0; txn != NULL && t < STORE_TABLES; t++) {
+        MDB_stat stat;
+        if (mdb_stat(txn, ls->dbis[t], &stat) == 0)
+            used += (stat.ms_branch_pages + stat.ms_leaf_pages + stat.ms_overflow_pages) *
+                    (uint64_t)stat.ms_psize;
+    }
+    if (txn != NULL && mine)
+        mdb_txn_abort(txn);
+    mdb_env_info(ls->env, &info);
+    return info.me_mapsize == 0 ? 0 : (unsigned)(used * 100 / info.me_mapsize);
+}
+
 static void lmdb_close(struct store *store)
 {
     struct lmdb_store *ls = (struct lmdb_store *)store;
@@ -153,9 +173,9 @@ static void lmdb_close(struct store *store)
     free(ls);
 }
 
-static const struct store_ops lmdb_ops = {lmdb_close,  lmdb_begin,  lmdb_put,
-                                          lmdb_delete, lmdb_commit, lmdb_abort,
-                                          lmdb_get,    lmdb_scan,   lmdb_count};
+static const struct store_ops lmdb_ops = {lmdb_close,  lmdb_begin,       lmdb_put, lmdb_delete,
+                                          lmdb_commit, lmdb_abort,       lmdb_get, lmdb_scan,
+                                          lmdb_count,  lmdb_used_percent};
 
 static int open_tables(struct lmdb_store *ls)
 {

@@ -201,6 +201,12 @@ static uint64_t memory_count(struct store *store, enum store_table table)
     return ((struct memory_store *)store)->memory->tables[table].count;
 }
 
+static unsigned memory_used_percent(struct store *store)
+{
+    (void)store;
+    return 0;
+}
+
 static void memory_close(struct store *store)
 {
     struct memory_store *ms = (struct memory_store *)store;
@@ -210,9 +216,9 @@ static void memory_close(struct store *store)
     free(ms);
 }
 
-static const struct store_ops memory_ops = {memory_close,  memory_begin,  memory_put,
-                                            memory_delete, memory_commit, memory_abort,
-                                            memory_get,    memory_scan,   memory_count};
+static const struct store_ops memory_ops = {
+    memory_close, memory_begin, memory_put,  memory_delete, memory_commit,
+    memory_abort, memory_get,   memory_scan, memory_count,  memory_used_percent};
 
 enum status store_open_memory(struct store_memory *memory, struct store **store)
 {

@@ -455,7 +455,6 @@ def begin_at(tandem, seq):
     tandem.replicator.start()
 
 
-@pytest.mark.xfail(strict=True, reason="rows of a life that was never named stay in the table of what waits")
 @pytest.mark.parametrize("again", [False, True])
 def test_rows_of_an_index_that_ended_before_it_was_known_wait_for_nothing(alone, again):
     """The replay begins behind the index's birth: it reads rows of it, and then its end."""
@@ -474,7 +473,6 @@ def test_rows_of_an_index_that_ended_before_it_was_known_wait_for_nothing(alone,
     wait_until(lambda: document(alone)["checkpoint"] >= last, 10, "nothing holds its checkpoint back")
 
 
-@pytest.mark.xfail(strict=True, reason="a former life's definition meets the present index, which is taken for a stranger's")
 def test_a_former_life_that_is_read_again_alarms_nobody(alone):
     """The replay goes through a definition of an index that was deleted and made again since: nobody need delete it."""
     alone.index("again")

@@ -237,7 +237,7 @@ static void what_a_later_version_may_write_stops_the_reader(void **state)
     assert_int_equal(altered(0, 72 + 0, 3), STATUS_RECORD_UNKNOWN);  /* R6 operation */
     assert_int_equal(altered(0, 72 + 1, 4), STATUS_RECORD_UNKNOWN);  /* R6 proof */
     assert_int_equal(altered(0, 72 + 2, 5), STATUS_RECORD_UNKNOWN);  /* R6 content type */
-    assert_int_equal(altered(0, 72 + 3, 4), STATUS_RECORD_UNKNOWN);  /* R6 bits */
+    assert_int_equal(altered(0, 72 + 3, 5), STATUS_RECORD_UNKNOWN);  /* R6 bits */
     assert_int_equal(altered(4, 72 + 20, 2), STATUS_RECORD_UNKNOWN); /* R6 bits of metadata */
 }
 

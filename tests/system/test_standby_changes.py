@@ -64,6 +64,36 @@ def test_refused_rows_are_parked_and_dropped(parking):
     assert must(parking.standby.url, "GET", "/refusing/_doc/2")["_source"] == {"n": 22}
 
 
+def never_in_sync_while_parked(tandem):
+    """One look; what the replicator says of itself."""
+    status = tandem.replicator.standby_status()
+    assert status["parked"] == 0 or status["state"] != "in_sync", status
+    return status
+
+
+def test_a_standby_with_a_parked_row_is_not_in_sync(parking):
+    must(parking.url, "PUT", "/refusing", ONE_SHARD)
+    write(parking, "refusing", 1)
+    parking.wait_caught_up()
+    wait_until(lambda: never_in_sync_while_parked(parking)["state"] == "in_sync", 20, "it is in sync")
+    set_coerce(parking, "refusing", False)
+    must(parking.url, "PUT", "/refusing/_doc/2", {"n": "2"})
+    wait_until(lambda: never_in_sync_while_parked(parking)["state"] == "parked", 20, "it says so")
+    write(parking, "refusing", 3)
+    wait_until(lambda: never_in_sync_while_parked(parking)["lag_records"] == 0 and on_standby(parking, "refusing", 3),
+               20, "the others go on, and nothing is behind")
+    assert never_in_sync_while_parked(parking)["state"] == "parked"
+    assert 'tandem_standby_in_sync{standby="b"} 0' in parking.replicator.metrics()
+    assert "parked" in parking.ctl("status", check=False)
+    # It does not forget it.
+    parking.replicator.restart()
+    wait_until(lambda: never_in_sync_while_parked(parking)["state"] not in ("starting", "catching_up"), 20,
+               "it has taken over")
+    assert never_in_sync_while_parked(parking)["state"] == "parked"
+    parking.ctl("parked", "drop", "--all", "--yes")
+    wait_until(lambda: never_in_sync_while_parked(parking)["state"] == "in_sync", 20, "it is in sync again")
+
+
 def test_two_standbys_each_at_its_own_pace(three):
     b, c = three.replicators["b"], three.replicators["c"]
     write(three, "books", 1, 2)

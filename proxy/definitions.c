@@ -576,15 +576,26 @@ static void read_flags(struct definitions *defs, struct catalog_index *index, co
     free(mappings);
 }
 
+/* The mappings without the type `_doc` around them, which says nothing: so they fit engines without
+ * types. A type of another name is kept. */
+static json_t *mappings_of(const struct engine *engine, const json_t *detail)
+{
+    json_t *mappings = json_object_get(detail, "mappings"),
+           *inner = json_object_get(mappings, "_doc");
+    bool hidden = engine->opensearch || engine->major >= 7;
+    return hidden && json_object_size(mappings) == 1 && json_is_object(inner) ? inner : mappings;
+}
+
 /* The JSON that is journaled for a life. */
-static char *definition_text(const struct seen_index *seen, const json_t *detail)
+static char *definition_text(const struct engine *engine, const struct seen_index *seen,
+                             const json_t *detail)
 {
     json_t *json = json_pack(
         "{s:s, s:s, s:s, s:s, s:s, s:i, s:i, s:O?, s:O?, s:O?}", "name", seen->name, "uuid",
         seen->uuid, "key", seen->key, "state", seen->closed ? "close" : "open", "born",
         birth_words[seen->birth_found], "number_of_shards", (int)seen->shards, "routing_num_shards",
         (int)seen->routing_shards, "settings", json_object_get(detail, "settings"), "mappings",
-        json_object_get(detail, "mappings"), "aliases", json_object_get(detail, "aliases"));
+        mappings_of(engine, detail), "aliases", json_object_get(detail, "aliases"));
     char *text = json_dumps(json, JSON_COMPACT);
     json_decref(json);
     return text;
@@ -627,7 +638,7 @@ static struct catalog_index *index_new(struct definitions *defs, const struct se
                             ? old->changed_us
                             : defs->core->now_us(defs->core);
     read_flags(defs, index, detail);
-    index->definition = definition_text(seen, detail);
+    index->definition = definition_text(&defs->core->engine, seen, detail);
     if (life->definition == NULL || life->gone ||
         strcmp(life->definition, index->definition) != 0) {
         add_change(defs, "index", seen->key, index->definition, life->incarnation);

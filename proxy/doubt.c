@@ -210,6 +210,23 @@ static void add_probe(struct doubt *d, const struct intent_item *item, struct do
     }
 }
 
+/* An alias of several indices names none to write to, but it may have named one of them when ITEM
+ * was forwarded. False: it is no such alias. */
+static bool add_members(struct doubt *d, const struct intent_item *item, struct doubt_case *c,
+                        struct watch *w)
+{
+    const struct catalog_alias *alias = catalog_find_alias(d->catalog, item->name);
+    bool any = false;
+    for (size_t i = 0; alias != NULL && i < alias->count; i++) {
+        const struct catalog_index *index =
+            catalog_find_index(d->catalog, span_cstr(alias->members[i].index));
+        if (index != NULL)
+            add_probe(d, item, c, w, index);
+        any = any || index != NULL;
+    }
+    return any;
+}
+
 /* The lives ITEM could mean: what its name means now, and what it meant when it was admitted if
  * that still lives. */
 static void add_probes(struct doubt *d, const struct intent_item *item, struct doubt_case *c,
@@ -223,6 +240,8 @@ static void add_probes(struct doubt *d, const struct intent_item *item, struct d
         return;
     if (then != NULL && then != now)
         add_probe(d, item, c, w, then);
+    if (then == NULL && now == NULL && add_members(d, item, c, w))
+        return;
     if (now != NULL || then == NULL)
         add_probe(d, item, c, w, now);
 }

@@ -427,6 +427,9 @@ static void next_indices(struct follower *f)
         buffer_append_char(&target, '/');
         buffer_append_span(&target, buffer_span(&names));
         buffer_append_cstr(&target, "?ignore_unavailable=true");
+        if (f->core->engine.major ==
+            (f->core->engine.opensearch ? 1 : 7)) /* types are hidden there */
+            buffer_append_cstr(&target, "&include_type_name=true");
         ask(f, STEP_INDICES, buffer_cstr(&target));
     }
     buffer_fini(&names);
@@ -575,7 +578,7 @@ uint64_t follower_tick(struct follower *f, uint64_t now_us)
         return now_us + f->core->settings->follower_interval;
     if (f->waits != NULL && f->healthy)
         f->next_us = now_us;
-    if (now_us >= f->next_us)
+    if (now_us >= f->next_us && f->core->engine.known) /* what is asked depends on the engine */
         begin_read(f, now_us);
     return f->next_us > now_us ? f->next_us : now_us + f->core->settings->follower_interval;
 }

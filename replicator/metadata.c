@@ -288,7 +288,7 @@ static void push_mapping(struct standby *sb, struct life *life, const char *name
     script_push(&sb->script, NULL, open, "PUT", "/%s/_settings", name);
     if (*type != '\0')
         script_push(&sb->script, NULL, mapping, "PUT", "/%s/_mapping/%s%s", name, type,
-                    sb->major == 7 && !sb->opensearch ? "?include_type_name=true" : "");
+                    standby_names_types(sb) ? "?include_type_name=true" : "");
     else
         script_push(&sb->script, NULL, mapping, "PUT", "/%s/_mapping", name);
     push_gate(sb, name);
@@ -564,7 +564,9 @@ static void on_present(struct script *script, int http_status, struct span body)
         if (create == NULL)
             script_fail(script, "its definition in the journal is no JSON");
         else
-            script_push(script, NULL, create, "PUT", "/%s", buffer_cstr(&name));
+            script_push(script, NULL, create, "PUT", "/%s%s", buffer_cstr(&name),
+                        life->type != NULL && standby_names_types(sb) ? "?include_type_name=true"
+                                                                      : "");
         free(create);
         set_text(&life->applied, now); /* of an index without a uuid: what was asked for */
         free(now);
@@ -845,10 +847,24 @@ static void reapply_life(struct standby *sb, struct life *life)
     buffer_fini(&bytes);
 }
 
-static bool is_due(const struct life *life, uint64_t now_us)
+/* True when an alias that waited for a seed, or for an index that has gone, may move. */
+static bool alias_is_due(const struct standby *sb, struct life *life)
 {
+    if (!life->aliases_held || life->state != LIFE_READY || life->applied == NULL)
+        return false;
+    char *now = definition_now(sb, life);
+    bool due = strcmp(now, life->applied) != 0;
+    free(now);
+    return due;
+}
+
+static bool is_due(const struct standby *sb, struct life *life, uint64_t now_us)
+{
+    if (alias_is_due(sb, life))
+        return true;
     return (life->state == LIFE_HELD || life->state == LIFE_CREATING) && life->wanted != NULL &&
-           (!life->kept || life->given_up) && now_us >= life->next_try_us;
+           (!life->kept || life->given_up || life_needed_by(sb, life) == NULL) &&
+           now_us >= life->next_try_us;
 }
 
 void metadata_tick(struct standby *sb, uint64_t now_us)
@@ -868,7 +884,7 @@ void metadata_tick(struct standby *sb, uint64_t now_us)
     if (now_us < sb->held_next_us)
         return;
     for (struct life *life = sb->lives; life != NULL; life = life->hh.next)
-        if (is_due(life, now_us)) {
+        if (is_due(sb, life, now_us)) {
             life->next_try_us = now_us + TRY_AGAIN_US; /* so that the next one has its turn */
             life->quiet = life->held_why != NULL;
             reapply_life(sb, life);

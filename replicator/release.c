@@ -231,7 +231,7 @@ static void push_settings_back(struct standby *sb, struct script *script)
         struct buffer name = {0};
         if (!is_ours(life) || life->wanted == NULL)
             continue;
-        char *settings = definition_release_settings(life->wanted);
+        char *settings = definition_release_settings(sb, life->wanted);
         http_percent_encode(span_cstr(life->name), &name);
         script_push(script, on_undo, settings, "PUT", "/%s/_settings", buffer_cstr(&name));
         free(settings);
@@ -256,7 +256,8 @@ static bool push_waiting_object(void *arg, struct span key, struct span value)
 
 static void push_noise_back(struct standby *sb, struct script *script)
 {
-    script_push(script, on_undo, NULL, "DELETE", "/_index_template/tandem-shadow");
+    if (sb->opensearch || sb->major > 7 || (sb->major == 7 && sb->minor >= 8))
+        script_push(script, on_undo, NULL, "DELETE", "/_index_template/tandem-shadow");
     if (!sb->opensearch && (sb->major < 7 || (sb->major == 7 && sb->minor < 10)))
         script_push(script, on_undo, "{\"persistent\":{\"action.auto_create_index\":null}}", "PUT",
                     "/_cluster/settings");

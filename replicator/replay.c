@@ -558,6 +558,8 @@ static void bulk_on_done(struct es_call *call)
     if (sb->away != (call->status == STATUS_CLUSTER_AWAY))
         sb->away_since_us = sb->world->now_us(sb);
     sb->away = call->status == STATUS_CLUSTER_AWAY;
+    if (sb->away)
+        snprintf(sb->away_why, sizeof sb->away_why, "%s", call->why);
     if (call->status == STATUS_OK && call->http_status >= 200 && call->http_status < 300) {
         sb->alarm[0] = '\0';
         take_items(sb, lane);

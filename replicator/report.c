@@ -39,6 +39,8 @@ static const char *index_why(const struct life *life)
         return life->why;
     if (life->aliases_held)
         return "an alias of it waits for an index that is filling to be seeded";
+    if (life->waiting != 0)
+        return "rows wait for a mapping that has not come, or cannot be made here";
     return life->filling ? "it had content before Tandem saw it; that content is not here" : "";
 }
 
@@ -75,7 +77,8 @@ static void standby_problems(const struct standby *sb, json_t *problems, bool pr
         problem(problems, "error", sb->why,
                 "the text says what is wrong; start the replicator again after mending it");
     if (sb->away) {
-        snprintf(text, sizeof text, "standby %s cannot be reached", sb->conf->name);
+        snprintf(text, sizeof text, "standby %s cannot be reached: %s", sb->conf->name,
+                 sb->away_why);
         problem(problems, "error", text,
                 "see whether the cluster is up; records are kept for it meanwhile");
     }

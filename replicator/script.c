@@ -147,6 +147,8 @@ static void script_on_done(struct es_call *call)
     char why[700];
     script->busy = false;
     sb->away = call->status == STATUS_CLUSTER_AWAY;
+    if (sb->away)
+        snprintf(sb->away_why, sizeof sb->away_why, "%s", call->why);
     if (call->status != STATUS_OK) {
         try_later(script, call->why);
         return;

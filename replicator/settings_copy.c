@@ -320,6 +320,11 @@ char *definition_mapping_change(const char *before, const char *after, char *typ
     return text;
 }
 
+bool standby_names_types(const struct standby *sb)
+{
+    return sb->major == (sb->opensearch ? 1 : 7);
+}
+
 char *definition_type(const char *definition)
 {
     json_t *json = load(definition);
@@ -377,12 +382,15 @@ long definition_total_fields(const char *definition)
     return limit;
 }
 
-char *definition_release_settings(const char *definition)
+char *definition_release_settings(const struct standby *sb, const char *definition)
 {
     static const char *const held_back[] = {"final_pipeline", "gc_deletes",
                                             "mapping.total_fields.limit", "translog.durability"};
     json_t *json = load(definition), *settings = json_object();
     for (size_t i = 0; i < COUNT_OF(held_back); i++) {
+        bool known = sb->opensearch || sb->major > 7 || (sb->major == 7 && sb->minor >= 5);
+        if (!known && strcmp(held_back[i], "final_pipeline") == 0)
+            continue; /* refused there, even to unset it, and with it all the others */
         json_t *value = index_setting(json, held_back[i]);
         json_object_set_new(settings, held_back[i], value == NULL ? json_null() : value);
     }

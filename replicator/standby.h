@@ -155,6 +155,7 @@ struct standby {
     char alarm[512];        /* blocks and rights: retried, but somebody must act */
     bool damaged;           /* something in the store could not be read */
     bool away;              /* the last call did not reach it */
+    char away_why[512];
     uint64_t away_since_us;
     uint64_t begun_us;
 
@@ -379,13 +380,16 @@ char *definition_mapping_change(const char *before, const char *after, char *typ
                                 size_t type_size);
 /* The mapping type of DEFINITION, the caller's; NULL when it has none. */
 char *definition_type(const char *definition);
+/* True when the standby must be told that a mapping is within its type (7.x and OpenSearch 1: there
+ * it is optional). */
+bool standby_names_types(const struct standby *sb);
 bool definition_is_closed(const char *definition);
 bool definition_is_filling(const char *definition);
 /* The uuid of the index that DEFINITION was resized from, "" when none. */
 void definition_resized_from(const char *definition, char *uuid, size_t size);
 /* The value of total_fields.limit, final_pipeline and gc_deletes on the primary, as a settings body
  * for release. Caller frees. */
-char *definition_release_settings(const char *definition);
+char *definition_release_settings(const struct standby *sb, const char *definition);
 long definition_total_fields(const char *definition);
 
 /* ---- deletes.c ---- */

@@ -20,7 +20,8 @@
 
 #include "base/bytes.h"
 
-#define JSON_DEPTH_MAX 1000
+/* More than any engine takes of a document (1,000, or less, where they have a limit), and what an answer adds. */
+#define JSON_DEPTH_MAX 10000
 
 struct json_walk {
     const char *at, *end;

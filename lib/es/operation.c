@@ -201,8 +201,11 @@ void operation_classify(struct span method, struct span text, struct operation *
     const struct op_leaf *leaf = look_up(&path, bit);
     if (leaf == NULL && bit == OP_METHOD_HEAD)
         leaf = look_up(&path, OP_METHOD_GET);
-    if (leaf == NULL)
+    if (leaf == NULL) { /* what is marked when it passes all the same */
+        struct span first = segment_at(&path, 0);
+        op->index = first.size != 0 && first.data[0] != '_' ? first : SPAN_NONE;
         return;
+    }
     const struct op_row *row = &op_rows[leaf->row];
     op->class = row->class;
     op->kind = row->kind;

@@ -79,7 +79,6 @@ def test_the_source_of_a_resized_index_is_kept(tandem, how):
         assert on_standby(tandem, "source", n) and not on_standby(tandem, "target", n)
 
 
-@pytest.mark.xfail(strict=True, reason="what is kept is never looked at again")
 def test_a_source_that_was_kept_goes_with_the_target(tandem):
     resize_and_delete_source(tandem, "clone")
     must(tandem.url, "DELETE", "/target")

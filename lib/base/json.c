@@ -29,20 +29,24 @@ static inline bool is_digit(char c)
     return (unsigned char)(c - '0') < 10;
 }
 
-/* AT is at a slash: behind the comment that begins there, or AT when there is none. */
+/* AT is at a slash: behind the comment that begins there, or AT when there is none. One with a NUL
+ * is none: whoever walks text that passed here may look for its end as for that of a string of C.
+ */
 static const char *skip_comment(const char *at, const char *end)
 {
-    const char *stop;
+    const char *stop = NULL;
     if (end - at < 2)
         return at;
     if (at[1] == '/') {
         stop = memchr(at, '\n', (size_t)(end - at));
-        return stop == NULL ? end : stop + 1;
+        stop = stop == NULL ? end : stop + 1;
+    } else if (at[1] == '*') {
+        stop = memmem(at + 2, (size_t)(end - at - 2), "*/", 2);
+        stop = stop == NULL ? NULL : stop + 2;
     }
-    if (at[1] != '*')
+    if (stop == NULL || memchr(at, '\0', (size_t)(stop - at)) != NULL)
         return at;
-    stop = memmem(at + 2, (size_t)(end - at - 2), "*/", 2);
-    return stop == NULL ? at : stop + 2;
+    return stop;
 }
 
 const char *json_skip_space(const char *at, const char *end)

@@ -202,7 +202,7 @@ void operation_classify(struct span method, struct span text, struct operation *
     if (leaf == NULL && bit == OP_METHOD_HEAD)
         leaf = look_up(&path, OP_METHOD_GET);
     if (leaf == NULL) { /* what is marked when it passes all the same */
-        struct span first = segment_at(&path, 0);
+        struct span first = segment_at(&path, path.count != 0);
         op->index = first.size != 0 && first.data[0] != '_' ? first : SPAN_NONE;
         return;
     }

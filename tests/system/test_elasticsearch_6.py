@@ -23,7 +23,6 @@ def test_typed_paths_travel(tandem):
     typed_paths(tandem, "")
 
 
-@pytest.mark.xfail(strict=True, reason="a type of its own becomes _doc on the standby")
 @pytest.mark.engines("elasticsearch-7.10")
 def test_typed_paths_travel_on_7_too(tandem):
     typed_paths(tandem, "?include_type_name=true")

@@ -76,7 +76,7 @@ def test_what_is_refused_is_not_applied(twins):
                          ("/{i}/_doc/1?if_seq_no=7&if_primary_term=1", 409),
                          ("/{i}/_doc/1?if_seq_no=7", 400), ("/{i}/_doc/1?no_such=parameter", 400)):
         twins.write("PUT", path, {"n": 2}, status=status, outcome="not-applied")
-    twins.write("POST", "/{i}/_update/none", {"doc": {"n": 1}}, status=404, outcome="not-applied")
+    twins.write("POST", "/{i}/_update/none", {"doc": {"n": 1}}, status=404, outcome="unknown")
     twins.write("PUT", "/{i}/_doc/2", '{"n": ', status=400, outcome="not-applied")
     twins.write("PUT", "/{i}/_doc/2", "", status=400, outcome="not-applied")
     twins.write("PUT", "/{i}/_doc/2", {"n": "no number"}, status=400, outcome="not-applied")

@@ -91,7 +91,6 @@ def test_a_standby_that_cannot_be_verified_gets_nothing(wrong):
         assert "certificate" in file.read()
 
 
-@pytest.mark.xfail(strict=True, reason="the reason is in the log only: replicator/report.c, standby_problems()")
 def test_the_status_says_why_a_standby_cannot_be_verified(wrong):
     wait_until(lambda: problems(wrong), SOON_S, "it is shown")
     assert "certificate" in problems(wrong), problems(wrong)

@@ -102,14 +102,11 @@ def open_to(request, run_folder):
     yield from scripted_tandem(request, run_folder, {"unreplicated.allow": WORDS}, equal=False)
 
 
-NAMELESS = pytest.mark.xfail(strict=True, reason="operation_classify() finds no index in a path it does not know: all are marked")
-
-
 @pytest.mark.parametrize("word,method,path,index", [
     ("opaque", "POST", "/books/_bulk/stream", "books"), ("opaque", "POST", "/_bulk/stream", "*"),
     ("unknown", "DELETE", "/_no_such_call", "*"),
-    pytest.param("unknown", "POST", "/books/_no_such_call", "books", marks=NAMELESS),
-    pytest.param("unknown", "PUT", "/books/_no_such_call/x", "books", marks=NAMELESS)])
+    ("unknown", "POST", "/books/_no_such_call", "books"),
+    ("unknown", "PUT", "/books/_no_such_call/x", "books")])
 def test_what_cannot_be_understood_passes_and_marks_the_index_it_names(open_to, word, method, path, index):
     for name in ("books", "clean"):
         open_to.put(name, "1", {"n": 1})

@@ -246,7 +246,7 @@ static enum ctl_exit give_order(struct ctl *ctl, const struct order *order)
         result =
             watch(order, standby, request.timeout_s == 0 ? order->timeout_s : request.timeout_s);
     else if (result == CTL_DONE)
-        show_text(&answer, "done");
+        result = watch(order, standby, 1); /* it is so already */
     else
         ctl_say("%s %s: %s", order->verb, standby->name, answer.why);
     answer_fini(&answer);

@@ -333,7 +333,7 @@ static void outcome_done(struct commit *commit)
          * will journal it. */
         doubt_take_intent(ex->core, ex->intent);
         ex->unknown = true;
-        reply_error(&ex->reply, 503, "tandem_journal_full", NULL,
+        reply_error(&ex->reply, 503, "tandem_unknown", NULL,
                     "the journal has no room for the outcome of this write; it is journaled as "
                     "soon as there is");
         render_promise(ex, "unknown");

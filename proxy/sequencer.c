@@ -28,6 +28,8 @@
 #define ADMIT_DISK_ROOM (2u << 20)
 #define TRIM_AT_ONCE 1000
 #define MARKS_MAX 64
+/* Numbers of intents that a start may skip. */
+#define INTENTS_RESERVED 1000
 /* Intents in the ring, at most: as many bytes. */
 #define RING_MAX (UINT64_C(1) << 20)
 
@@ -48,9 +50,9 @@ struct sequencer {
     bool look; /* whether there is room again */
 
     /* the journal's thread alone */
-    uint64_t next_intent;
-    uint64_t ring_from; /* every open intent below it is among the stragglers */
-    uint8_t *open;      /* ring of bytes: 1 = open; indexed by number % open_size */
+    uint64_t next_intent, reserved; /* what is stored is the latter: a page less in each commit */
+    uint64_t ring_from;             /* every open intent below it is among the stragglers */
+    uint8_t *open;                  /* ring of bytes: 1 = open; indexed by number % open_size */
     uint64_t open_size;
     uint64_t *stragglers; /* ascending */
     size_t straggler_count;
@@ -209,7 +211,7 @@ static enum status write_counter(struct journal_txn *txn, const char *name, uint
 static enum status write_list(struct sequencer *sq, struct commit *list, struct commit *end)
 {
     struct journal_txn *txn = NULL;
-    uint64_t first_intent = sq->next_intent;
+    uint64_t first_intent = sq->next_intent, reserved = sq->reserved;
     uint64_t confirmed = atomic_load(&sq->confirmed), state = atomic_load(&sq->state_version);
     sq->closing_count = 0;
     enum status status =
@@ -219,8 +221,10 @@ static enum status write_list(struct sequencer *sq, struct commit *list, struct 
         c->opened = c->closed = c->last_seq = 0;
         status = c->write(c, txn);
     }
-    if (status == STATUS_OK && sq->next_intent != first_intent)
-        status = write_counter(txn, "next_intent", sq->next_intent);
+    if (status == STATUS_OK && sq->next_intent > reserved) {
+        reserved = sq->next_intent + INTENTS_RESERVED;
+        status = write_counter(txn, "next_intent", reserved);
+    }
     if (status == STATUS_OK && confirmed != sq->stored_confirmed)
         status = write_counter(txn, "confirmed", confirmed);
     if (status == STATUS_OK && state != sq->stored_state)
@@ -237,6 +241,7 @@ static enum status write_list(struct sequencer *sq, struct commit *list, struct 
         sq->next_intent = first_intent;
         return status;
     }
+    sq->reserved = reserved;
     sq->stored_confirmed = confirmed;
     sq->stored_state = state;
     return STATUS_OK;
@@ -615,7 +620,7 @@ enum status sequencer_new(struct core *core, struct sequencer **out)
     pthread_mutex_init(&sq->lock, NULL);
     pthread_cond_init(&sq->wake, NULL);
     sq->last = &sq->first;
-    sq->next_intent = load_counter(core->journal, "next_intent", 1);
+    sq->next_intent = sq->reserved = load_counter(core->journal, "next_intent", 1);
     atomic_store(&sq->mark_number, load_counter(core->journal, "mark", 0));
     atomic_store(&sq->confirmed, load_counter(core->journal, "confirmed", 0));
     sq->stored_confirmed = atomic_load(&sq->confirmed);

@@ -311,6 +311,8 @@ static void row_json(struct dump *dump, const struct row *row)
     json_number_member(line, "term", (int64_t)row->term);
     json_number_member(line, "seq_no", row->seq_no);
     json_text_member(line, "proof", span_cstr(row_proof_name(row->proof)));
+    if (row->copy_failed)
+        json_text_member(line, "copy_failed", SPAN("true"));
     if (row->version != 0)
         json_number_member(line, "version", row->version);
     if (row->type.data != NULL)

@@ -22,7 +22,14 @@ enum birth {
     BIRTH_FILLING, /* it had or got content that no row explains: it must be seeded */
 };
 
-/* One index of the primary; immutable but for the reference count. */
+/* What is learned of a life by writing to it; shared by all that is read of it, and lives as long
+ * as the follower. */
+struct life_flags {
+    _Atomic bool routed; /* documents with a routing were written to it */
+    _Atomic bool stored; /* and the journal says so */
+};
+
+/* One index of the primary; immutable but for the reference count and its flags. */
 struct catalog_index {
     _Atomic int references;
     char *name;
@@ -41,6 +48,7 @@ struct catalog_index {
     bool unsynced; /* translog.durability is async: acknowledged operations can be lost by the
                       primary */
     enum birth birth;
+    struct life_flags *flags; /* borrowed */
     char *definition; /* JSON journaled for it last; NULL for indices that are not replicated */
 };
 

@@ -84,8 +84,10 @@ struct core {
         conditional_conflicts, external_version_writes, held, probes, late_rows, copies_failed;
     _Atomic uint64_t
         body_bytes; /* memory of writes in flight: bodies, what is made of them, answers */
-    _Atomic uint64_t copy_failed_us; /* now_us of the last of copies_failed; 0: none */
-    _Atomic uint64_t next_watch;     /* number of the next watch; above all that the journal has */
+    _Atomic uint64_t copy_failed_us;    /* now_us of the last of copies_failed; 0: none */
+    _Atomic uint64_t routed_unknown_us; /* now_us of the last routed write to a name without a known
+                                           life; 0: none */
+    _Atomic uint64_t next_watch; /* number of the next watch; above all that the journal has */
 };
 
 /* Prepares CORE around an open journal: loads what is known, and makes the machines. settings,

@@ -80,6 +80,7 @@ void definitions_fini(struct definitions *defs)
         HASH_DEL(defs->lives, life);
         free(life->key);
         free(life->name);
+        free(life->flags);
         free(life->definition);
         free(life);
     }
@@ -177,44 +178,6 @@ static bool load_one(void *arg, struct span key, struct span value)
     return true;
 }
 
-/* The record of an end has no name; rows that nobody confirmed are looked for under it after a
- * restart. */
-static void ended_key(uint32_t incarnation, struct buffer *key)
-{
-    buffer_appendf(key, "ended/%" PRIu32, incarnation);
-}
-
-static void load_ended_names(struct definitions *defs)
-{
-    struct buffer key = {0}, name = {0};
-    for (struct life *life = defs->lives; life != NULL; life = life->hh.next) {
-        buffer_clear(&key);
-        buffer_clear(&name);
-        ended_key(life->incarnation, &key);
-        if (!life->gone ||
-            journal_get(defs->core->journal, JOURNAL_STATE, buffer_span(&key), &name) != STATUS_OK)
-            continue;
-        free(life->name);
-        life->name = span_dup(buffer_span(&name));
-    }
-    buffer_fini(&key);
-    buffer_fini(&name);
-}
-
-static enum status write_ended_name(struct definitions *defs, const struct change *change,
-                                    struct journal_txn *txn)
-{
-    struct life *life;
-    struct buffer key = {0};
-    HASH_FIND_STR(defs->lives, change->name, life);
-    if (life == NULL || change->body != NULL || change->incarnation == 0)
-        return STATUS_OK;
-    ended_key(life->incarnation, &key);
-    enum status status = journal_put(txn, JOURNAL_STATE, buffer_span(&key), span_cstr(life->name));
-    buffer_fini(&key);
-    return status;
-}
-
 enum status definitions_load(struct definitions *defs)
 {
     struct buffer value = {0};
@@ -226,7 +189,9 @@ enum status definitions_load(struct definitions *defs)
     if (status == STATUS_OK && defs->damaged)
         return STATUS_RECORD_TORN; /* a life that is not known would get its number twice */
     if (status == STATUS_OK)
-        load_ended_names(defs);
+        lives_load_names(defs);
+    if (status == STATUS_OK)
+        status = lives_load_routed(defs);
     return status;
 }
 
@@ -615,6 +580,13 @@ static struct life *life_of(struct definitions *defs, const struct seen_index *s
     return life;
 }
 
+static struct life_flags *life_flags(struct life *life)
+{
+    if (life->flags == NULL)
+        life->flags = bytes_zalloc(sizeof *life->flags);
+    return life->flags;
+}
+
 static struct catalog_index *index_new(struct definitions *defs, const struct seen_index *seen,
                                        const struct catalog_index *old, const json_t *detail)
 {
@@ -626,6 +598,7 @@ static struct catalog_index *index_new(struct definitions *defs, const struct se
     index->uuid = bytes_strdup(seen->uuid);
     index->key = bytes_strdup(seen->key);
     index->incarnation = life->incarnation;
+    index->flags = life_flags(life);
     index->shards = seen->shards;
     index->routing_shards = seen->routing_shards;
     index->version = seen->version;
@@ -882,7 +855,7 @@ enum status definitions_write(struct definitions *defs, struct commit *commit,
                 continue;
             status = write_change(c, (uint64_t)defs->version, high_term, commit, txn);
             if (status == STATUS_OK)
-                status = write_ended_name(defs, c, txn);
+                status = lives_write_name(defs, c, txn);
         }
     if (status == STATUS_OK && defs->cluster_uuid != NULL)
         status =

@@ -22,6 +22,7 @@ struct life {
     uint32_t incarnation;
     bool gone;
     char *definition;
+    struct life_flags *flags; /* owned */
     UT_hash_handle hh;
 };
 
@@ -102,6 +103,15 @@ bool definitions_take_state(struct definitions *defs, struct span body,
 bool definitions_next_fetch(struct definitions *defs, struct buffer *names);
 bool definitions_next_birth(struct definitions *defs, struct buffer *names);
 /* Takes the answer of GET /{names} in. */
+/* ---- life_notes.c ---- */
+void lives_load_names(struct definitions *defs);
+MUST_USE enum status lives_load_routed(struct definitions *defs);
+/* Within a commit's write(): CHANGE is the end of a life, whose name is kept. */
+MUST_USE enum status lives_write_name(struct definitions *defs, const struct change *change,
+                                      struct journal_txn *txn);
+/* Within a commit's write(): INDEX has documents with a routing. Known over a restart. */
+MUST_USE enum status definitions_store_routed(const struct catalog_index *index,
+                                              struct journal_txn *txn);
 bool definitions_take_indices(struct definitions *defs, struct span body);
 /* Takes the answer of _stats (BY_STATS) or _recovery in. */
 void definitions_take_births(struct definitions *defs, struct span body, bool by_stats);

@@ -34,6 +34,7 @@
 #include "base/log.h"
 #include "conf/settings.h"
 #include "es/shard.h"
+#include "proxy/definitions.h"
 
 #define BATCH_ITEMS 500
 #define RETRY_US UINT64_C(1000000)
@@ -483,7 +484,10 @@ static enum status write_probe_row(struct doubt *d, struct journal_txn *txn, con
                                     .content = CONTENT_JSON,
                                     .source = p->source}};
     atomic_fetch_add(&d->core->late_rows, 1);
-    return commit_append(&d->commit, txn, &record);
+    enum status status = commit_append(&d->commit, txn, &record);
+    if (status == STATUS_OK && record.row.routed && p->found)
+        status = definitions_store_routed(p->target, txn);
+    return status;
 }
 
 static enum status write_batch(struct commit *commit, struct journal_txn *txn)

@@ -342,6 +342,7 @@ static void outcome_done(struct commit *commit)
         return;
     }
     hand_watches_over(ex);
+    rows_written(ex);
     if (commit->closed == 0 && ex->intent != 0 && ex->unknown)
         doubt_take_intent(ex->core, ex->intent);
     exchange_reply_rendered(ex);

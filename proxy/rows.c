@@ -14,12 +14,15 @@
 #include "base/log.h"
 #include "conf/settings.h"
 #include "es/shard.h"
+#include "proxy/definitions.h"
 #include "proxy/write.h"
 
 /* For so long after an index was first seen or changed, a write's life is confirmed by a state
  * read. */
 #define LIFE_RECENT_US (60 * UINT64_C(1000000))
 #define WATCH_FIRST_US UINT64_C(1000000)
+/* Longer than a write is under way. */
+#define ROUTED_LATELY_US (300 * UINT64_C(1000000))
 
 /* ---- the answer ---- */
 
@@ -150,6 +153,13 @@ static void decide_life(struct exchange *ex, struct write_item *item)
         item->hit != NULL && (before == NULL || before->incarnation != item->hit->incarnation);
 }
 
+/* A write with a routing went to a name whose life was not known: it may be any. */
+static bool routed_lately(struct core *core)
+{
+    uint64_t at = atomic_load(&core->routed_unknown_us);
+    return at != 0 && core->now_us(core) - at < ROUTED_LATELY_US;
+}
+
 static bool id_fits(struct exchange *ex, const struct write_item *item)
 {
     struct span id = item->answer.id.size != 0 ? write_decode(ex, item->answer.id) : item->id;
@@ -173,7 +183,12 @@ static enum row_source decide_source(struct exchange *ex, const struct write_ite
     if (item->op == INTENT_UPDATE) {
         bool piped =
             ex->op.kind != OP_KIND_BULK && item->hit->has_pipeline && answer->result != RESULT_NOOP;
-        if (!ex->json_body || answer->get_source.size == 0 || piped || item->hit->body_differs)
+        /* Without a routing in the request the document keeps the one it has, which no answer
+         * shows. */
+        bool kept = !item->routed && item->alias_routing.size == 0 &&
+                    (atomic_load(&item->hit->flags->routed) || routed_lately(ex->core));
+        if (!ex->json_body || answer->get_source.size == 0 || piped || kept ||
+            item->hit->body_differs)
             return ROW_FROM_CAPTURE;
         return ROW_FROM_GET;
     }
@@ -559,6 +574,13 @@ static enum status write_remaining_intent(struct exchange *ex, struct journal_tx
     return status;
 }
 
+void rows_written(struct exchange *ex)
+{
+    for (size_t i = 0; i < ex->item_count; i++)
+        if (ex->items[i].has_row && ex->items[i].row.routed)
+            atomic_store(&ex->items[i].hit->flags->stored, true);
+}
+
 enum status rows_write(struct exchange *ex, struct journal_txn *txn)
 {
     enum status status = STATUS_OK;
@@ -567,6 +589,8 @@ enum status rows_write(struct exchange *ex, struct journal_txn *txn)
         if (item->has_row) {
             struct record record = {.header.kind = RECORD_ROW, .row = item->row};
             status = commit_append(&ex->commit, txn, &record);
+            if (status == STATUS_OK && item->row.routed)
+                status = definitions_store_routed(item->hit, txn);
         }
         if (status == STATUS_OK)
             status = write_answered(ex, txn, item);

@@ -146,6 +146,8 @@ void rows_capture_failed(struct exchange *ex);
 void rows_build(struct exchange *ex);
 /* Writes rows, answered numbers, watches and the end of the intent. */
 enum status rows_write(struct exchange *ex, struct journal_txn *txn);
+/* They are durable. */
+void rows_written(struct exchange *ex);
 
 /* render.c: ex->reply from the primary's answer. */
 void render_reply(struct exchange *ex);

@@ -216,7 +216,7 @@ static const struct conf_row rows[] = {
      "When an acknowledgement waits for a state read that shows which life of the index was hit: auto where it is not certain (a new name, a change in the last minute), always for every write. always closes one hole: an index that is deleted and made again past the proxy in the half second in which the primary is lost.",
      "auto|always"},
     {"doubt.watch_max", CONF_COUNT, AT(doubt_watch_max), "100000", RELOAD,
-     "Ids of writes in doubt that are probed again later. Above it the oldest are given up and their indices are noted as unproven.",
+     "Ids of writes in doubt that are probed again later. Above it new ones are given up, and their indices are noted as diverged.",
      NULL, 100, 100000000},
 
     {"replicate.exclude", CONF_LIST, AT(replicate_exclude),

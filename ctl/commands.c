@@ -232,9 +232,9 @@ static enum ctl_exit give_order(struct ctl *ctl, const struct order *order)
 
     if (!parse(ctl, &request))
         return CTL_REFUSED;
-    if (request.words != 1)
-        return ctl_usage("%s needs the name of a standby", order->verb);
-    if ((standby = find_standby(ctl, request.word[0])) == NULL)
+    if (request.words > 1)
+        return ctl_usage("%s needs the name of one standby", order->verb);
+    if ((standby = find_standby(ctl, request.words == 0 ? NULL : request.word[0])) == NULL)
         return CTL_REFUSED;
     if (order->warning != NULL && !confirmed(ctl, &request, order->warning))
         return CTL_REFUSED;

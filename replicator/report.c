@@ -91,8 +91,10 @@ static void standby_problems(const struct standby *sb, json_t *problems, bool pr
         problem(problems, "warning", text,
                 "mend what it needs there; it is tried again every few seconds");
     }
-    if (sb->paused)
-        problem(problems, "notice", "replication is paused by an operator", "tandemctl resume");
+    if (sb->paused) {
+        snprintf(text, sizeof text, "tandemctl resume %s", sb->conf->name);
+        problem(problems, "notice", "replication is paused by an operator", text);
+    }
     if (!proxy_up && sb->state == STANDBY_RUNNING)
         problem(problems, "warning", "the proxy on this host is away",
                 "records in its journal are still replayed; see the proxy");

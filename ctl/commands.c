@@ -137,7 +137,8 @@ static bool order_is_broken_off(const struct order *order, const json_t *standby
 {
     const char *state = json_text(standby, "state", "");
 
-    return order->under != NULL && state[0] != '\0' && strcmp(state, order->under) != 0;
+    return order->under != NULL && state[0] != '\0' && strcmp(state, order->under) != 0 &&
+           strcmp(state, "starting") != 0;
 }
 
 static void show_progress(const json_t *status, const json_t *standby)

@@ -244,6 +244,7 @@ static void exchange_on_granted(struct names_use *use)
         struct write_item *item = &ex->items[i];
         item->index = catalog_write_target(fresh, item->name, &routing);
         item->alias_routing = arena_copy(&ex->arena, span_cstr(routing));
+        request_note_routed(ex, item);
     }
     catalog_put(ex->catalog);
     ex->catalog = fresh;

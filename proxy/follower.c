@@ -201,7 +201,8 @@ static void complete_read(struct follower *f)
     f->fresh = NULL;
     f->first = f->adopting = false;
     sequencer_confirm(f->core->sequencer, f->seq_at_begin);
-    sequencer_saw_state(f->core->sequencer, (uint64_t)f->defs.version);
+    sequencer_saw_state(f->core->sequencer, (uint64_t)f->defs.version,
+                        (uint64_t)f->defs.version_base);
     end_read(f, true);
 }
 
@@ -676,6 +677,7 @@ enum status follower_new(struct core *core, struct follower **out)
     definitions_init(&f->defs, core);
     *out = f;
     enum status status = definitions_load(&f->defs);
+    f->defs.version_base = (int64_t)sequencer_version_base(core->sequencer);
     if ((int64_t)sequencer_state_version(core->sequencer) > f->defs.version)
         f->defs.version = (int64_t)sequencer_state_version(core->sequencer);
     if (status == STATUS_OK)

@@ -176,7 +176,7 @@ void request_use_name(struct exchange *ex, struct span name)
 /* Finds the life behind ITEM's name; false when such a write is refused. PREVIOUS: an item of the
  * same request, or NULL. */
 /* Before it is forwarded: an update of the document may be answered before this write is. */
-static void note_routed(struct exchange *ex, const struct write_item *item)
+void request_note_routed(struct exchange *ex, const struct write_item *item)
 {
     if ((!item->routed && item->alias_routing.size == 0) || item->op == INTENT_DELETE)
         return;
@@ -192,13 +192,13 @@ static bool resolve(struct exchange *ex, struct write_item *item, const struct w
         item->index = previous->index;
         item->alias_routing = previous->alias_routing;
         item->unreplicated = previous->unreplicated;
-        note_routed(ex, item);
+        request_note_routed(ex, item);
         return true;
     }
     const char *alias_routing;
     item->index = catalog_write_target(ex->catalog, item->name, &alias_routing);
     item->alias_routing = arena_copy(&ex->arena, span_cstr(alias_routing));
-    note_routed(ex, item);
+    request_note_routed(ex, item);
     item->unreplicated =
         core_excludes(ex->core, item->name) ||
         (item->index != NULL && core_excludes(ex->core, span_cstr(item->index->name)));

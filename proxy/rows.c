@@ -298,8 +298,7 @@ static bool take_doc(const struct exchange *ex, struct write_item *item, const s
     if (!item->uncertain && found &&
         numbers_compare(doc->term, doc->seq_no, item->answer.term, item->answer.seq_no) < 0)
         return false;
-    if (!found && ex->core->settings->primary_urls.count > 1 && !item->uncertain && !item->sweep &&
-        item->outcome == OUTCOME_APPLIED) {
+    if (!found && ex->core->settings->primary_urls.count > 1 && !item->uncertain && !item->sweep) {
         /* With several nodes an isolated former primary may have answered: "not there" with the
          * answer's own numbers would beat what was acknowledged. doubt asks a copy that is proved.
          */

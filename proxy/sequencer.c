@@ -30,8 +30,10 @@
 #define MARKS_MAX 64
 /* Numbers of intents that a start may skip. */
 #define INTENTS_RESERVED 1000
-/* Intents in the ring, at most: as many bytes. */
+/* Intents in the ring, at most: as many bytes. The simulation has a variant with a short one. */
+#ifndef RING_MAX
 #define RING_MAX (UINT64_C(1) << 20)
+#endif
 
 struct pending_mark {
     uint64_t number;
@@ -65,7 +67,7 @@ struct sequencer {
 
     _Atomic uint64_t next_intent_seen; /* for marks asked from other threads */
     _Atomic uint64_t mark_number;
-    _Atomic uint64_t confirmed, state_version, last_seq, open_count, high_term;
+    _Atomic uint64_t confirmed, state_version, version_base, last_seq, open_count, high_term;
     _Atomic bool full;
 };
 
@@ -89,26 +91,28 @@ static void open_ring_grow(struct sequencer *sq, uint64_t span_needed)
     sq->open_size = size;
 }
 
-static void ring_advance(struct sequencer *sq)
+/* LIMIT: a number that is about to be put into the ring, or the next free one. */
+static void ring_advance(struct sequencer *sq, uint64_t limit)
 {
-    while (sq->ring_from < sq->next_intent && !sq->open[sq->ring_from % sq->open_size])
+    while (sq->ring_from < limit && !sq->open[sq->ring_from % sq->open_size])
         sq->ring_from++;
 }
 
-/* The oldest of the ring goes to the list. */
-static void add_straggler(struct sequencer *sq)
+/* The oldest of the ring goes to the list, to make room for NUMBER. */
+static void add_straggler(struct sequencer *sq, uint64_t number)
 {
     sq->stragglers =
         bytes_realloc(sq->stragglers, (sq->straggler_count + 1) * sizeof *sq->stragglers);
     sq->stragglers[sq->straggler_count++] = sq->ring_from;
     sq->open[sq->ring_from % sq->open_size] = 0;
-    ring_advance(sq);
+    ring_advance(sq, number);
 }
 
 static void intent_opened(struct sequencer *sq, uint64_t number)
 {
     while (number - sq->ring_from >= RING_MAX && sq->open[sq->ring_from % sq->open_size])
-        add_straggler(sq);
+        add_straggler(sq, number);
+    CHECK(number >= sq->ring_from);
     open_ring_grow(sq, number - sq->ring_from + 1);
     sq->open[number % sq->open_size] = 1;
     atomic_fetch_add(&sq->open_count, 1);
@@ -135,7 +139,7 @@ static void intent_closed(struct sequencer *sq, uint64_t number)
     }
     CHECK(sq->open[number % sq->open_size]);
     sq->open[number % sq->open_size] = 0;
-    ring_advance(sq);
+    ring_advance(sq, sq->next_intent);
 }
 
 /* ---- what write() functions use ---- */
@@ -229,6 +233,8 @@ static enum status write_list(struct sequencer *sq, struct commit *list, struct 
         status = write_counter(txn, "confirmed", confirmed);
     if (status == STATUS_OK && state != sq->stored_state)
         status = write_counter(txn, "state_version", state);
+    if (status == STATUS_OK && state != sq->stored_state)
+        status = write_counter(txn, "version_base", atomic_load(&sq->version_base));
     if (status == STATUS_OK && FAILPOINT("P3b"))
         status = STATUS_JOURNAL_IO;
     if (status == STATUS_OK) {
@@ -263,7 +269,7 @@ static void apply_list(struct sequencer *sq, struct commit *list, struct commit 
         sq->core->on_records(sq->core);
     for (size_t i = 0; i < sq->closing_count; i++)
         intent_closed(sq, sq->closing[i]);
-    ring_advance(sq);
+    ring_advance(sq, sq->next_intent);
     atomic_store(&sq->next_intent_seen, sq->next_intent);
 }
 
@@ -548,9 +554,15 @@ uint64_t sequencer_confirmed(struct sequencer *sq)
     return atomic_load(&sq->confirmed);
 }
 
-void sequencer_saw_state(struct sequencer *sq, uint64_t version)
+void sequencer_saw_state(struct sequencer *sq, uint64_t version, uint64_t base)
 {
+    atomic_store(&sq->version_base, base);
     atomic_store(&sq->state_version, version);
+}
+
+uint64_t sequencer_version_base(struct sequencer *sq)
+{
+    return atomic_load(&sq->version_base);
 }
 
 uint64_t sequencer_state_version(struct sequencer *sq)
@@ -626,6 +638,7 @@ enum status sequencer_new(struct core *core, struct sequencer **out)
     sq->stored_confirmed = atomic_load(&sq->confirmed);
     sq->stored_state = load_counter(core->journal, "state_version", 0);
     atomic_store(&sq->state_version, sq->stored_state);
+    atomic_store(&sq->version_base, load_counter(core->journal, "version_base", 0));
     journal_info(core->journal, &info);
     atomic_store(&sq->last_seq, info.last_seq);
     open_ring_grow(sq, 1);

@@ -56,7 +56,9 @@ void sequencer_trim(struct sequencer *sequencer, uint64_t keep_from);
 /* Rows up to SEQ are confirmed to have hit the life they name; stored with the next commit. */
 void sequencer_confirm(struct sequencer *sequencer, uint64_t seq);
 /* The version of the primary's cluster state that was read last; stored with the next commit. */
-void sequencer_saw_state(struct sequencer *sequencer, uint64_t version);
+void sequencer_saw_state(struct sequencer *sequencer, uint64_t version, uint64_t base);
+/* BASE: what is added to the primary's own version. */
+uint64_t sequencer_version_base(struct sequencer *sequencer);
 uint64_t sequencer_state_version(struct sequencer *sequencer);
 uint64_t sequencer_confirmed(struct sequencer *sequencer);
 uint64_t sequencer_last_seq(struct sequencer *sequencer); /* durable */

@@ -264,7 +264,12 @@ static ssize_t tls_send(struct transport *transport, const struct iovec *parts, 
         ssize_t sent = tls_write(transport, transport->record.data, transport->record.size);
         if (sent < 0)
             return sent;
-        CHECK((size_t)sent == transport->record.size); /* one record is written whole */
+        if ((size_t)sent < transport->record.size) { /* the other side negotiated shorter records */
+            memmove(transport->record.data, transport->record.data + sent,
+                    transport->record.size - (size_t)sent);
+            transport->record.size -= (size_t)sent;
+            return tls_send(transport, parts, count);
+        }
         buffer_fini(&transport->record);
         return 1;
     }

@@ -103,6 +103,7 @@ struct watch *watch_decode(struct core *core, struct span key, struct span value
     watch->known = reader_u8(&reader) != 0;
     watch->found = reader_u8(&reader) != 0;
     watch->tries = watch->tries_durable = reader_u16(&reader);
+    watch->since_us = core->now_us(core);
     watch->life = reader_u32(&reader);
     watch->term = reader_u64(&reader);
     watch->seq_no = (int64_t)reader_u64(&reader);

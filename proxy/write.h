@@ -126,6 +126,8 @@ bool request_decode_body(struct exchange *ex);
 void request_metadata_names(struct exchange *ex);
 /* Prepares ex->request for a change of definitions. False: refused. */
 bool request_prepare_metadata(struct exchange *ex);
+/* ITEM's life may get a document with a routing. */
+void request_note_routed(struct exchange *ex, const struct write_item *item);
 struct write_item *request_add_item(struct exchange *ex);
 
 /* rows.c: reads the answer into the items. False: it is not understood; all of it is in doubt. */

@@ -5,7 +5,6 @@
  */
 #include <stdlib.h>
 
-#include "base/log.h"
 #include "replicator/standby.h"
 
 /* The life, other than LIFE, that has the only content behind alias NAME: it shows it here, and the
@@ -61,18 +60,16 @@ static bool must_stay(void *arg, const char *name)
 
 /* LIFE's definition as the standby is to have it now: what is wanted, but for aliases that wait for
  * an index to be filled. The caller's. */
-char *definition_now(const struct standby *sb, struct life *life)
+char *definition_now(const struct standby *sb, const struct life *life)
 {
     struct swap swap = {sb, life};
     bool changed;
     char *text = definition_choose_aliases(life->wanted, life->applied, may_come, must_stay, &swap,
                                            &changed);
-    if (changed && !life->aliases_held)
-        log_warn(sb->name,
-                 "index %s: aliases stay as they are here until an index that is filling is seeded",
-                 life->name);
-    life->aliases_held = changed;
-    return text;
+    if (changed)
+        return text;
+    free(text);
+    return bytes_strdup(life->wanted); /* as it came: what is applied is compared with it */
 }
 
 static bool nobody_needs(void *arg, const char *name)

@@ -222,6 +222,12 @@ static void answer_pause(struct admin_request *request, void *arg)
     bool pause = span_equal(request->path, SPAN("/_tandem/pause"));
     if (!has_standby(request, program))
         return;
+    enum standby_state state = program->standby->state;
+    if (state != STANDBY_STARTING && state != STANDBY_RUNNING) {
+        admin_reply_error(request, 409, "nothing was changed: the standby is %s",
+                          standby_state_name(program->standby));
+        return;
+    }
     if (!standby_pause(program->standby, pause)) {
         admin_reply_error(request, 500, "it cannot be stored: %s", program->standby->why);
         return;

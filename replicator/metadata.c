@@ -46,7 +46,8 @@ void life_document(const struct life *life, struct buffer *out)
         "stamp", (json_int_t)life->stamp, "since_seq", (json_int_t)life->since_seq, "filling",
         life->filling, "incomplete", life->incomplete, "ending", life->ending, "kept", life->kept,
         "gate_open", life->gate_open, "aliases_held", life->aliases_held);
-    if (life->wanted != NULL && (life->state != LIFE_READY || life->aliases_held))
+    if (life->wanted != NULL && (life->state != LIFE_READY || life->applied == NULL ||
+                                 strcmp(life->wanted, life->applied) != 0))
         json_object_set_new(json, "wanted", json_string(life->wanted));
     char *text = json_dumps(json, JSON_COMPACT);
     CHECK(text != NULL); /* an empty entry would lose the life */
@@ -138,6 +139,12 @@ static void push_life_document(struct script *script, const struct life *life)
 static void set_applied(const struct standby *sb, struct life *life)
 {
     char *now = definition_now(sb, life);
+    bool held = now != NULL && strcmp(now, life->wanted) != 0;
+    if (held && !life->aliases_held)
+        log_warn(sb->name,
+                 "index %s: aliases stay as they are here until an index that is filling is seeded",
+                 life->name);
+    life->aliases_held = held;
     free(life->applied);
     life->applied = now;
 }
@@ -431,8 +438,8 @@ static void on_alias_look(struct script *script, int http_status, struct span bo
     bool well = uuid != NULL && strcmp(uuid, life->standby_uuid) == 0 &&
                 json_object_get(json_object_get(index, "aliases"), buffer_cstr(&alias)) != NULL;
     if (!well)
-        script_push(script, uuid == NULL ? on_vanished : on_replaced, NULL, "GET",
-                    "/.tandem/_doc/standby");
+        script_push_next(script, uuid == NULL ? on_vanished : on_replaced, NULL, "GET",
+                         "/.tandem/_doc/standby"); /* before anything is changed there */
     else
         life->alias_lost = false;
     buffer_fini(&alias);
@@ -599,7 +606,8 @@ static void on_name_freed(struct script *script, int http_status, struct span bo
     if (!script_expect(script, http_status, body, true))
         return;
     for (struct life *other = sb->lives; other != NULL; other = other->hh.next)
-        if (other->aliases_held && other->state == LIFE_READY) {
+        if (other->aliases_held && other->state == LIFE_READY &&
+            definition_has_alias(other->applied, pending_life(sb)->name)) {
             set_applied(sb, other);
             (void)store_life(sb, other);
         }
@@ -636,8 +644,8 @@ static void create_life(struct standby *sb, struct life *life)
 
 /* ---- the end of an index ---- */
 
-/* LIFE has ended: what waits for it, or is parked, is for nothing. */
-static void forget_rows(struct standby *sb, struct life *life)
+/* What waits for LIFE, which has ended, or is parked, is for nothing. */
+static void drop_waiting(struct standby *sb, struct life *life)
 {
     enum status status = store_begin(sb->store);
     if (status == STATUS_OK)
@@ -648,8 +656,13 @@ static void forget_rows(struct standby *sb, struct life *life)
         store_abort(sb->store);
     if (status != STATUS_OK)
         standby_stop(sb, status, "the replicator's own tables: %s", status_text(status));
-    life_set_state(sb, life, LIFE_GONE, NULL);
     parked_drop_life(sb, life);
+}
+
+static void forget_rows(struct standby *sb, struct life *life)
+{
+    drop_waiting(sb, life);
+    life_set_state(sb, life, LIFE_GONE, NULL);
 }
 
 static void on_gone(struct script *script, int http_status, struct span body)
@@ -699,6 +712,7 @@ static void end_life(struct standby *sb, struct life *life)
         snprintf(why, sizeof why, "deleted on the primary; kept here until %.200s is seeded",
                  needed);
         hold(sb, life, why);
+        drop_waiting(sb, life); /* they are for nothing: it has ended */
         life->stamp = sb->pending->metadata.state_version;
         if (store_life(sb, life))
             metadata_record_is_applied(sb);

@@ -33,9 +33,10 @@
 bool release_begin(struct standby *sb, bool force, char *why, size_t why_size)
 {
     struct journal_info info;
-    sb->release_force = sb->release_force || force;
-    if (sb->state == STANDBY_RELEASING || sb->state == STANDBY_RELEASED)
+    if (sb->state == STANDBY_RELEASING || sb->state == STANDBY_RELEASED) {
+        sb->release_force = sb->release_force || force;
         return true;
+    }
     if (sb->state != STANDBY_RUNNING) {
         snprintf(why, why_size, "the standby is %s, not running: %s", standby_state_name(sb),
                  sb->why);
@@ -49,6 +50,7 @@ bool release_begin(struct standby *sb, bool force, char *why, size_t why_size)
     }
     sb->world->journal_info(sb, &info);
     sb->release_to = info.last_seq;
+    sb->release_force = force;
     sb->paused = false;
     log_info(sb->name, "release: draining the journal (to_seq=%" PRIu64 " lag_records=%" PRIu64 ")",
              sb->release_to, standby_lag_records(sb));

@@ -223,8 +223,8 @@ static bool settle_at_home(struct standby *sb, struct item *item, enum status *s
     struct life *life = item->life;
     /* The remembered delete itself is sent again: a standby that was restored does not have it. */
     int64_t covered = item->version + (item->row.op == ROW_DELETE);
-    if (life->state == LIFE_GONE ||
-        deletes_covers(sb, life->incarnation, item->document, covered)) {
+    bool ended = life->state == LIFE_GONE || (life->state == LIFE_HELD && life->ending);
+    if (ended || deletes_covers(sb, life->incarnation, item->document, covered)) {
         if (item->from_waiting)
             *status = waiting_remove(sb, item);
         return true;

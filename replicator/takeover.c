@@ -503,7 +503,8 @@ static void on_session_reread(struct script *script, int http_status, struct spa
     json_t *json = json_tree(body);
     json_t *ours = json_loads(sb->session_text, 0, NULL);
     const json_t *source = json_object_get(json, "_source");
-    if (http_status == 200 && json_equal(source, ours)) {
+    if (http_status == 200 &&
+        (json_equal(source, ours) || whose_session(sb, http_status, source) == OWNER_US)) {
         session_is_ours(script, json);
     } else if (whose_session(sb, http_status, source) == OWNER_FORMER) {
         sb->begin_again = true; /* somebody of a former session wrote in between */

@@ -161,6 +161,30 @@ def test_a_slow_reader_over_tls_gets_all_of_it(authority, good):
         primary.stop()
 
 
+def test_a_slow_reader_of_short_records_gets_all_of_it(authority, good):
+    """RFC 6066: a client may ask for records of 512 bytes. What was gathered for one goes out in many, with pauses."""
+    body = os.urandom(1 << 18).hex().encode()
+    primary = FakePrimary(lambda request, connection: answer(200, body))
+    proxy = Proxy([primary.url], {"proxy.tls_certificate_file": good[0], "proxy.tls_key_file": good[1]})
+    client = subprocess.Popen(["openssl", "s_client", "-quiet", "-no_ign_eof", "-maxfraglen", "512", "-tls1_2", "-CAfile",
+                               authority.certificate, "-connect", "127.0.0.1:%d" % proxy.port],
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(8):  # pipelined: each next answer begins behind one that is not read yet
+            client.stdin.write(b"GET /_search HTTP/1.1\r\nHost: x\r\n\r\n")
+        client.stdin.flush()
+        got = bytearray()
+        while (len(got) <= 8 * len(body) or not got.endswith(body[-64:])) and (more := client.stdout.read1(700)):
+            got += more
+        assert got.count(body) == 8 and got.count(b"HTTP/1.1 200") == 8
+        assert get(proxy.port, tls=trusting(authority)).status == 200
+    finally:
+        client.kill()
+        client.communicate()
+        proxy.stop()
+        primary.stop()
+
+
 def test_plain_text_and_half_handshakes_are_given_up(authority, secure):
     with Client(secure.port) as client:
         client.send(b"GET /bench/_search HTTP/1.1\r\nHost: t\r\n\r\n")

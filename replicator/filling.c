@@ -103,3 +103,14 @@ const char *life_needed_by(const struct standby *sb, const struct life *source)
     free(definition_choose_aliases(source->applied, NULL, nobody_needs, never, &swap, &needed));
     return needed ? "an index that takes its place behind an alias" : NULL;
 }
+
+/* True when an alias that waited for a seed, or for an index that has gone, may move. */
+bool filling_alias_is_due(const struct standby *sb, struct life *life)
+{
+    if (!life->aliases_held || life->state != LIFE_READY || life->applied == NULL)
+        return false;
+    char *now = definition_now(sb, life);
+    bool due = strcmp(now, life->applied) != 0;
+    free(now);
+    return due;
+}

@@ -861,20 +861,9 @@ static void reapply_life(struct standby *sb, struct life *life)
     buffer_fini(&bytes);
 }
 
-/* True when an alias that waited for a seed, or for an index that has gone, may move. */
-static bool alias_is_due(const struct standby *sb, struct life *life)
-{
-    if (!life->aliases_held || life->state != LIFE_READY || life->applied == NULL)
-        return false;
-    char *now = definition_now(sb, life);
-    bool due = strcmp(now, life->applied) != 0;
-    free(now);
-    return due;
-}
-
 static bool is_due(const struct standby *sb, struct life *life, uint64_t now_us)
 {
-    if (alias_is_due(sb, life))
+    if (filling_alias_is_due(sb, life))
         return true;
     return (life->state == LIFE_HELD || life->state == LIFE_CREATING) && life->wanted != NULL &&
            (!life->kept || life->given_up || life_needed_by(sb, life) == NULL) &&

@@ -342,6 +342,8 @@ bool metadata_is_reread(const struct standby *sb);
 /* LIFE's definition as the standby is to have it now: what is wanted, but for aliases that wait for
  * an index to be filled. The caller's. */
 char *definition_now(const struct standby *sb, const struct life *life);
+/* True when an alias of LIFE that waited may move now. */
+bool filling_alias_is_due(const struct standby *sb, struct life *life);
 /* What has its only content from SOURCE, in words; NULL: nothing. */
 const char *life_needed_by(const struct standby *sb, const struct life *source);
 

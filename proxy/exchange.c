@@ -263,9 +263,12 @@ static bool exchange_refused(struct exchange *ex)
 void exchange_start(struct exchange *ex)
 {
     bool write = ex->op.class == OP_WRITE;
-    ex->catalog = catalog_get(&ex->core->catalog);
-    if (exchange_refused(ex) || !request_decode_body(ex) ||
-        !(write ? request_prepare(ex) : request_prepare_metadata(ex))) {
+    if (exchange_refused(ex)) {
+        exchange_reply_now(ex);
+        return;
+    }
+    ex->catalog = catalog_get(&ex->core->catalog); /* it is there: only now, writes are taken */
+    if (!request_decode_body(ex) || !(write ? request_prepare(ex) : request_prepare_metadata(ex))) {
         exchange_reply_now(ex);
         return;
     }

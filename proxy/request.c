@@ -173,8 +173,6 @@ void request_use_name(struct exchange *ex, struct span name)
     ex->use_names[ex->use.count++] = arena_copy(&ex->arena, name);
 }
 
-/* Finds the life behind ITEM's name; false when such a write is refused. PREVIOUS: an item of the
- * same request, or NULL. */
 /* Before it is forwarded: an update of the document may be answered before this write is. */
 void request_note_routed(struct exchange *ex, const struct write_item *item)
 {
@@ -186,6 +184,8 @@ void request_note_routed(struct exchange *ex, const struct write_item *item)
         atomic_store(&ex->core->routed_unknown_us, ex->core->now_us(ex->core));
 }
 
+/* Finds the life behind ITEM's name; false when such a write is refused. PREVIOUS: an item of the
+ * same request, or NULL. */
 static bool resolve(struct exchange *ex, struct write_item *item, const struct write_item *previous)
 {
     if (previous != NULL && span_equal(previous->name, item->name)) {

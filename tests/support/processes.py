@@ -34,8 +34,10 @@ _children = set()
 _port_locks = {}
 
 
-def _die_with_parent():
+def _in_child():
+    """It dies with its parent, and Ctrl-C reaches it also where these tests run in the background."""
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _spawner():
@@ -43,7 +45,7 @@ def _spawner():
         args, options, answer = _jobs.get()
         try:
             answer.put(subprocess.Popen(args, start_new_session=True,
-                                        preexec_fn=_die_with_parent, **options))
+                                        preexec_fn=_in_child, **options))
         except Exception as error:  # handed to the caller
             answer.put(error)
 

@@ -23,6 +23,9 @@ static const struct {
     /* An alias that is gone says so; require_alias makes it a 404 of the index. */
     {404, "index_not_found", "", VERDICT_ALIAS},
     {404, "alias", "", VERDICT_ALIAS},
+    /* A delete asks an engine to make the index when it has no such name: one that is just starting
+       finds the alias in its own state a moment later. */
+    {400, "invalid_index_name", "already exists as alias", VERDICT_RETRY},
     {400, "index_closed", "", VERDICT_BLOCKED},
     {0, "cluster_block", "", VERDICT_BLOCKED},
     {403, "", "", VERDICT_BLOCKED},

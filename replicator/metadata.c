@@ -234,7 +234,7 @@ static void encoded_name(const struct life *life, struct buffer *out)
 static void push_alias(struct standby *sb, struct life *life)
 {
     struct buffer alias = {0}, body = {0};
-    bool hidden = sb->opensearch || sb->major > 7 || (sb->major == 7 && sb->minor >= 7);
+    bool hidden = standby_at_least(sb, 7, 7);
     life_alias(sb, life, &alias);
     buffer_append_cstr(&body, "{\"actions\":[{\"add\":{\"index\":");
     buffer_append_json_string(&body, span_cstr(life->name));

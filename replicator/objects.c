@@ -42,7 +42,7 @@ static const char *kind_path(struct span type)
  */
 static bool waits_for_release(const struct standby *sb, struct span type)
 {
-    bool shadowed = sb->opensearch || sb->major > 7 || (sb->major == 7 && sb->minor >= 8);
+    bool shadowed = standby_at_least(sb, 7, 8);
     bool legacy_refused = !sb->opensearch && sb->major >= 8;
     return (!shadowed || legacy_refused) && span_equal(type, SPAN("template"));
 }

@@ -258,9 +258,9 @@ static bool push_waiting_object(void *arg, struct span key, struct span value)
 
 static void push_noise_back(struct standby *sb, struct script *script)
 {
-    if (sb->opensearch || sb->major > 7 || (sb->major == 7 && sb->minor >= 8))
+    if (standby_at_least(sb, 7, 8))
         script_push(script, on_undo, NULL, "DELETE", "/_index_template/tandem-shadow");
-    if (!sb->opensearch && (sb->major < 7 || (sb->major == 7 && sb->minor < 10)))
+    if (!standby_at_least(sb, 7, 10))
         script_push(script, on_undo, "{\"persistent\":{\"action.auto_create_index\":null}}", "PUT",
                     "/_cluster/settings");
     if (sb->opensearch) {

@@ -252,7 +252,7 @@ static void append_item(struct standby *sb, struct buffer *body, const struct it
                                                    : "{\"index\":{\"_index\":");
     buffer_append_json_string(body, buffer_span(&alias));
     buffer_fini(&alias);
-    if (!sb->opensearch && sb->major < 7) {
+    if (!standby_at_least(sb, 7, 0)) {
         buffer_append_cstr(body, ",\"_type\":");
         buffer_append_json_string(body, row->type.size != 0        ? row->type
                                         : item->life->type != NULL ? span_cstr(item->life->type)
@@ -283,9 +283,9 @@ static void append_item(struct standby *sb, struct buffer *body, const struct it
 
 static const char *bulk_target(const struct standby *sb)
 {
-    if (!sb->opensearch && (sb->major < 6 || (sb->major == 6 && sb->minor < 5)))
+    if (!standby_at_least(sb, 6, 5))
         return "/_bulk";
-    if (!sb->opensearch && (sb->major < 7 || (sb->major == 7 && sb->minor < 10)))
+    if (!standby_at_least(sb, 7, 10))
         return "/_bulk?pipeline=_none";
 #ifdef PLANT_INDEX_NAME
     return "/_bulk?pipeline=_none";

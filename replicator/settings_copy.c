@@ -143,7 +143,7 @@ static void add_standby_settings(struct standby *sb, json_t *settings, const cha
 
 static json_t *hidden_alias(const struct standby *sb)
 {
-    bool knows_hidden = sb->opensearch || sb->major > 7 || (sb->major == 7 && sb->minor >= 7);
+    bool knows_hidden = standby_at_least(sb, 7, 7);
     return knows_hidden ? json_pack("{s:b}", "is_hidden", 1) : json_object();
 }
 
@@ -388,7 +388,7 @@ char *definition_release_settings(const struct standby *sb, const char *definiti
                                             "mapping.total_fields.limit", "translog.durability"};
     json_t *json = load(definition), *settings = json_object();
     for (size_t i = 0; i < COUNT_OF(held_back); i++) {
-        bool known = sb->opensearch || sb->major > 7 || (sb->major == 7 && sb->minor >= 5);
+        bool known = standby_at_least(sb, 7, 5);
         if (!known && strcmp(held_back[i], "final_pipeline") == 0)
             continue; /* refused there, even to unset it, and with it all the others */
         json_t *value = index_setting(json, held_back[i]);

@@ -121,6 +121,11 @@ int64_t standby_version(struct standby *sb, uint64_t timeline, uint64_t term, in
     return record_version(base, term, seq_no);
 }
 
+bool standby_at_least(const struct standby *sb, int major, int minor)
+{
+    return sb->opensearch || sb->major > major || (sb->major == major && sb->minor >= minor);
+}
+
 const char *standby_state_name(const struct standby *sb)
 {
     if (sb->state == STANDBY_RUNNING) {

@@ -263,6 +263,9 @@ void standby_set_state(struct standby *sb, enum standby_state next);
 void standby_stop(struct standby *sb, enum status status, const char *format, ...)
     PRINTF_LIKE(3, 4);
 const char *standby_state_name(const struct standby *sb);
+/* True when the standby's engine is at least Elasticsearch MAJOR.MINOR; OpenSearch, which began from
+ * 7.10, is at least all that we ask for. */
+bool standby_at_least(const struct standby *sb, int major, int minor);
 uint64_t standby_lag_records(const struct standby *sb);
 uint64_t standby_lag_us(const struct standby *sb);
 void life_set_state(struct standby *sb, struct life *life, enum life_state next, const char *why);

@@ -29,11 +29,6 @@
 #define DEFINITION_TRIES 6
 #define SHADOW_PRIORITY "4611686018427387903"
 
-static bool engine_at_least(const struct standby *sb, int major, int minor)
-{
-    return sb->opensearch || sb->major > major || (sb->major == major && sb->minor >= minor);
-}
-
 void life_marker(const struct life *life, char *out, size_t size)
 {
     snprintf(out, size, ".tandem.%s", life->hex);
@@ -108,6 +103,19 @@ static enum status put_number(struct standby *sb, const char *name, uint64_t val
 
 bool takeover_store(struct standby *sb)
 {
+    bool releases = sb->release_undoing || sb->state == STANDBY_STARTING;
+    const struct {
+        const char *name;
+        uint64_t value;
+    } numbers[] = {
+        {"document_checkpoint", sb->stored_checkpoint},
+        {"reread_to", sb->reread_to},
+        {"session", sb->session},
+        {"checkpoint", sb->checkpoint}, /* with the registry, which may forget why it went back */
+        {"bootstrap", sb->bootstrap_kind},
+        {"paused", sb->paused},
+        {"release_to", releases ? sb->release_to : 0},
+    };
     enum status status = store_begin(sb->store);
     if (status == STATUS_OK)
         status = put_text(sb, "cluster_uuid", sb->cluster_uuid);
@@ -115,22 +123,8 @@ bool takeover_store(struct standby *sb)
         status = put_text(sb, "system_id", sb->system_id);
     if (status == STATUS_OK)
         status = put_text(sb, "journal", sb->journal_text);
-    if (status == STATUS_OK)
-        status = put_number(sb, "document_checkpoint", sb->stored_checkpoint);
-    if (status == STATUS_OK)
-        status = put_number(sb, "reread_to", sb->reread_to);
-    if (status == STATUS_OK)
-        status = put_number(sb, "session", sb->session);
-    if (status == STATUS_OK) /* with the registry, which may have forgotten why it went back */
-        status = put_number(sb, "checkpoint", sb->checkpoint);
-    if (status == STATUS_OK)
-        status = put_number(sb, "bootstrap", sb->bootstrap_kind);
-    if (status == STATUS_OK)
-        status = put_number(sb, "paused", sb->paused);
-    if (status == STATUS_OK)
-        status =
-            put_number(sb, "release_to",
-                       sb->release_undoing || sb->state == STANDBY_STARTING ? sb->release_to : 0);
+    for (size_t i = 0; status == STATUS_OK && i < COUNT_OF(numbers); i++)
+        status = put_number(sb, numbers[i].name, numbers[i].value);
     for (struct life *life = sb->lives; status == STATUS_OK && life != NULL; life = life->hh.next)
         if (life->key != NULL)
             status = life_store(sb, life);
@@ -409,7 +403,7 @@ static bool has_what_is_wanted(const struct standby *sb, struct life *life)
 static void push_alias_actions(struct standby *sb, struct script *script, bool remove)
 {
     json_t *actions = json_array();
-    bool hidden = engine_at_least(sb, 7, 7);
+    bool hidden = standby_at_least(sb, 7, 7);
     for (struct life *life = sb->lives; life != NULL; life = life->hh.next) {
         struct buffer alias = {0};
         if (life->standby_uuid == NULL || life->state == LIFE_GONE || life->ending)
@@ -460,14 +454,14 @@ static void on_optional(struct script *script, int http_status, struct span body
 
 static void push_quiet(struct standby *sb, struct script *script)
 {
-    if (engine_at_least(sb, 7, 8))
+    if (standby_at_least(sb, 7, 8))
         script_push(script, NULL,
                     "{\"index_patterns\":[\"**\"],\"priority\":" SHADOW_PRIORITY
                     ",\"template\":{\"settings\":{}},"
                     "\"_meta\":{\"description\":\"Tandem: keeps templates off this standby until "
                     "it is released\"}}",
                     "PUT", "/_index_template/tandem-shadow");
-    if (!engine_at_least(sb, 7, 10))
+    if (!standby_at_least(sb, 7, 10))
         script_push(script, NULL,
                     "{\"persistent\":{\"action.auto_create_index\":\"-.tandem-*,+*\"}}", "PUT",
                     "/_cluster/settings");
@@ -617,8 +611,8 @@ static void push_document_index(struct standby *sb, struct script *script)
         &body,
         "{\"settings\":{\"index\":{\"number_of_shards\":1,\"auto_expand_replicas\":\"0-1\"%s}},"
         "\"mappings\":%s{\"dynamic\":false,\"properties\":{\"kind\":{\"type\":\"keyword\"}}}%s}",
-        engine_at_least(sb, 7, 7) ? ",\"hidden\":true" : "",
-        engine_at_least(sb, 7, 0) ? "" : "{\"_doc\":", engine_at_least(sb, 7, 0) ? "" : "}");
+        standby_at_least(sb, 7, 7) ? ",\"hidden\":true" : "",
+        standby_at_least(sb, 7, 0) ? "" : "{\"_doc\":", standby_at_least(sb, 7, 0) ? "" : "}");
     script_push(script, on_optional, buffer_cstr(&body), "PUT", "/.tandem");
     buffer_fini(&body);
 }

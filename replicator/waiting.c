@@ -237,22 +237,6 @@ static bool first_key(void *arg, struct span key, struct span value)
     return false;
 }
 
-uint64_t waiting_lowest(struct standby *sb)
-{
-    uint64_t lowest = UINT64_MAX;
-    for (struct life *life = sb->lives; life != NULL; life = life->hh.next) {
-        uint8_t key[12];
-        uint64_t first = UINT64_MAX;
-        if (life->waiting == 0)
-            continue;
-        if (store_scan(sb->store, STORE_WAITING, waiting_row_key(key, life->incarnation, 0),
-                       first_key, &first) == STATUS_OK &&
-            first < lowest)
-            lowest = first;
-    }
-    return lowest;
-}
-
 static bool first_time(void *arg, struct span key, struct span value)
 {
     struct record record;
@@ -263,20 +247,32 @@ static bool first_time(void *arg, struct span key, struct span value)
     return false;
 }
 
-uint64_t waiting_oldest_us(struct standby *sb)
+/* The lowest of what READ_FIRST says of each life's first row; UINT64_MAX: none waits. */
+static uint64_t lowest_first(struct standby *sb,
+                             bool (*read_first)(void *arg, struct span key, struct span value))
 {
-    uint64_t oldest = UINT64_MAX;
+    uint64_t lowest = UINT64_MAX;
     for (struct life *life = sb->lives; life != NULL; life = life->hh.next) {
         uint8_t key[12];
-        uint64_t time_us = UINT64_MAX;
+        uint64_t first = UINT64_MAX;
         if (life->waiting == 0)
             continue;
         if (store_scan(sb->store, STORE_WAITING, waiting_row_key(key, life->incarnation, 0),
-                       first_time, &time_us) == STATUS_OK &&
-            time_us < oldest)
-            oldest = time_us;
+                       read_first, &first) == STATUS_OK &&
+            first < lowest)
+            lowest = first;
     }
-    return oldest;
+    return lowest;
+}
+
+uint64_t waiting_lowest(struct standby *sb)
+{
+    return lowest_first(sb, first_key);
+}
+
+uint64_t waiting_oldest_us(struct standby *sb)
+{
+    return lowest_first(sb, first_time);
 }
 
 static bool load_waiting(void *arg, struct span key, struct span value)

@@ -8,6 +8,7 @@ import socket
 import threading
 
 import processes
+from listener import Listener
 from tandem import program, request
 
 
@@ -125,23 +126,13 @@ class Gate:
         self.listen()
 
     def listen(self):
-        self.listener = socket.create_server(("127.0.0.1", self.port), backlog=128)
-        threading.Thread(target=self._accept, args=(self.listener,), daemon=True).start()
+        self.listener = Listener(self.port, self._serve, backlog=128)
 
     def shut(self):
         """Refuses connections, and closes those there are."""
-        self.listener.shutdown(socket.SHUT_RDWR)  # else the thread in accept() would keep it
         self.listener.close()
         for sock in list(self.open):
             _end(sock)
-
-    def _accept(self, listener):
-        while True:
-            try:
-                sock, _ = listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
 
     def _serve(self, sock):
         behind = None

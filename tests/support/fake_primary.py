@@ -24,6 +24,7 @@ import time
 
 import processes
 import tandem
+from listener import Listener
 from tandem import program, yaml
 
 UUID = "YmVuY2gtaW5kZXgtdXVpZA"
@@ -174,20 +175,11 @@ class FakePrimary:
         self.listen()
 
     def listen(self):
-        self.listener = socket.create_server(("127.0.0.1", self.port), backlog=512)
-        threading.Thread(target=self._accept, args=(self.listener,), daemon=True).start()
+        self.listener = Listener(self.port, self._serve, backlog=512)
 
     @property
     def url(self):
         return "%s://127.0.0.1:%d" % ("https" if self.tls else "http", self.port)
-
-    def _accept(self, listener):
-        while True:
-            try:
-                sock, _ = listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
 
     def _serve(self, sock):
         try:
@@ -226,7 +218,6 @@ class FakePrimary:
                 pass
 
     def stop(self):
-        self.listener.shutdown(socket.SHUT_RDWR)  # else the thread in accept() would keep it
         self.listener.close()
         self.close_connections()
 

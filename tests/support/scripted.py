@@ -11,6 +11,8 @@ import os
 import re
 import shutil
 
+import pytest
+
 from fake import FakeEs
 from processes import wait_until
 from shared import equal_indices
@@ -126,6 +128,32 @@ def scripted_tandem(request, run_folder, settings=None, equal=True):
         else:
             request.session.teardowns_failed = 1
             print(running.describe())
+
+
+def shared_fixtures(settings=None):
+    """The fixtures of a file whose tests share one: shared, tandem (healed before and behind each test), index."""
+    @pytest.fixture(scope="module")
+    def shared(request, run_folder):
+        yield from scripted_tandem(request, run_folder, settings)
+
+    @pytest.fixture
+    def tandem(shared):
+        shared.heal()
+        yield shared
+        shared.heal()
+
+    return shared, tandem, index_fixture()
+
+
+def index_fixture():
+    @pytest.fixture
+    def index(tandem):
+        return tandem.index(new_name("books"))
+    return index
+
+
+def new_name(stem):
+    return "%s-%d" % (stem, next(_numbers))
 
 
 def source(fake, index, id, routing=None):

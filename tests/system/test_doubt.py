@@ -17,32 +17,15 @@ import time
 import pytest
 
 from processes import wait_until
-from scripted import FREES, SOON_S, applied, connections, memory, scripted_tandem, source, writes
+from scripted import FREES, SOON_S, applied, connections, memory, new_name, scripted_tandem, shared_fixtures, source, writes
 from shared import lines
 
-numbers = itertools.count()
-
-
-@pytest.fixture(scope="module")
-def shared(request, run_folder):
-    yield from scripted_tandem(request, run_folder)
-
-
-@pytest.fixture
-def tandem(shared):
-    shared.heal()
-    yield shared
-    shared.heal()
+shared, tandem, index = shared_fixtures()
 
 
 @pytest.fixture
 def alone(request, run_folder):
     yield from scripted_tandem(request, run_folder)
-
-
-@pytest.fixture
-def index(tandem):
-    return tandem.index("books-%d" % next(numbers))
 
 
 class Write:
@@ -543,7 +526,7 @@ def piped(tandem):
     answer = tandem.request("PUT", "/_ingest/pipeline/mark", {
         "processors": [{"set": {"field": "marked", "value": True}}]})
     assert answer.status == 200, answer
-    return tandem.index("piped-%d" % next(numbers), **{"index.default_pipeline": "mark"})
+    return tandem.index(new_name("piped"), **{"index.default_pipeline": "mark"})
 
 
 def stale(index, **members):

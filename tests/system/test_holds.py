@@ -5,38 +5,21 @@ Against a scripted primary.
 SPDX-License-Identifier: Apache-2.0
 """
 
-import itertools
 import threading
 import time
 
 import pytest
 
 from processes import wait_until
-from scripted import SOON_S, scripted_tandem, source, writes
+from scripted import SOON_S, new_name, shared_fixtures, source, writes
 from tandem import request as ask
 
-numbers = itertools.count()
 HOLD_S, ANSWER_S, METADATA_S = 0.7, 3, 2
 FIELD = {"properties": {"k": {"type": "keyword"}}}
 MAPPING_OF = "/_mapping"
 
-
-@pytest.fixture(scope="module")
-def shared(request, run_folder):
-    yield from scripted_tandem(request, run_folder, {
-        "proxy.hold_timeout": "700ms", "primary.answer_timeout": "3s", "proxy.metadata_timeout": "2s"})
-
-
-@pytest.fixture
-def tandem(shared):
-    shared.heal()
-    yield shared
-    shared.heal()
-
-
-@pytest.fixture
-def index(tandem):
-    return tandem.index("books-%d" % next(numbers))
+shared, tandem, index = shared_fixtures({
+    "proxy.hold_timeout": "700ms", "primary.answer_timeout": "3s", "proxy.metadata_timeout": "2s"})
 
 
 class Change(threading.Thread):
@@ -82,7 +65,7 @@ def mapping(fake, index):
 
 
 def test_writes_behind_a_change_that_hangs_are_refused_at_hold_timeout(tandem, index):
-    other = tandem.index("other-%d" % next(numbers))
+    other = tandem.index(new_name("other"))
     tandem.a.fault("hang", method="PUT", prefix="/" + index + MAPPING_OF)
     change = Change(tandem, index)
     wait_until(lambda: fired(tandem), SOON_S, "it hangs")

@@ -6,15 +6,13 @@ twice, and what is said to the client is true.
 SPDX-License-Identifier: Apache-2.0
 """
 
-import itertools
-
 import pytest
 
 from fake import Gate, Trap
 from processes import wait_until
-from scripted import SOON_S, applied, scripted_tandem, source, writes
+from scripted import SOON_S, applied, index_fixture, scripted_tandem, source, writes
 
-numbers = itertools.count()
+index = index_fixture()
 BIG = 20_000_000
 
 
@@ -39,11 +37,6 @@ def tandem(shared):
     for gate in shared.gates:
         gate.trap = None
     shared.heal()
-
-
-@pytest.fixture
-def index(tandem):
-    return tandem.index("books-%d" % next(numbers))
 
 
 def settled(tandem, index):

@@ -7,7 +7,6 @@ a human must know is shown.
 SPDX-License-Identifier: Apache-2.0
 """
 
-import itertools
 import os
 import re
 import shutil
@@ -16,27 +15,10 @@ import time
 import pytest
 
 from processes import wait_until
-from scripted import SOON_S, applied, scripted_tandem, source
+from scripted import SOON_S, applied, new_name, scripted_tandem, shared_fixtures, source
 from tandem import request as ask
 
-numbers = itertools.count()
-
-
-@pytest.fixture(scope="module")
-def shared(request, run_folder):
-    yield from scripted_tandem(request, run_folder)
-
-
-@pytest.fixture
-def tandem(shared):
-    shared.heal()
-    yield shared
-    shared.heal()
-
-
-@pytest.fixture
-def index(tandem):
-    return tandem.index("books-%d" % next(numbers))
+shared, tandem, index = shared_fixtures()
 
 
 @pytest.fixture
@@ -169,7 +151,7 @@ def test_a_standby_that_asks_to_slow_down_gets_no_flood(tandem, index):
 
 
 def test_one_busy_index_does_not_hold_up_another(tandem, index):
-    other = tandem.index("other-%d" % next(numbers))
+    other = tandem.index(new_name("other"))
     tandem.b.fault("item_status", status=503, item='{"slow"', prefix="/_bulk", count=0)
     for n in range(8):
         write(tandem, index, str(n), {"slow": n})
@@ -240,7 +222,7 @@ def refuse(tandem, **rule):
 
 
 def test_a_refused_row_stops_its_index_and_no_other(tandem, index):
-    other = tandem.index("other-%d" % next(numbers))
+    other = tandem.index(new_name("other"))
     write(tandem, index, "fields", {"n": 1, "bad": 1})  # a mapping that changes lets it try again
     tandem.equal(index)
     refuse(tandem)
@@ -328,7 +310,7 @@ def forbidden(status):
 
 @pytest.mark.parametrize("block", [flood, closed], ids=["read only", "closed"])
 def test_an_index_that_takes_no_writes_goes_on_by_itself(tandem, index, block):
-    other = tandem.index("other-%d" % next(numbers))
+    other = tandem.index(new_name("other"))
     write(tandem, index, "before", {"n": 1})
     tandem.equal(index)
     block(tandem, index, True)

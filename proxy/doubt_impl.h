@@ -74,7 +74,7 @@ struct doubt {
     unsigned stats_tries;
     bool any_read;
     size_t read_from, read_to; /* probes of the present _mget */
-    size_t read_at_once;       /* at most so many in one; halved when an answer can't be read */
+    size_t read_at_once;       /* at most so many in one; fewer when an answer can't be read */
     uint64_t stats_at_us;      /* when to ask again; 0: not waiting */
     struct commit commit;
 };

@@ -353,20 +353,33 @@ static int frames_drop(struct lmdb_journal *lj, MDB_txn *txn, uint64_t keep_from
     return err == MDB_NOTFOUND ? 0 : err;
 }
 
+static void first_seq_set(struct lmdb_journal *lj, uint64_t first)
+{
+    pthread_mutex_lock(&lj->lock);
+    lj->info.first_seq = first;
+    pthread_mutex_unlock(&lj->lock);
+}
+
 static int trim_once(struct lmdb_journal *lj, uint64_t keep_from, uint64_t max, uint64_t *first)
 {
+    const uint64_t before = lj->info.first_seq;
     MDB_txn *txn;
     int err = mdb_txn_begin(lj->env, NULL, 0, &txn);
 
     if (err != 0)
         return err;
     err = frames_drop(lj, txn, keep_from, max, first);
-    if (err == 0 && *first > lj->info.first_seq) {
+    if (err == 0 && *first > before)
         err = meta_put(lj, txn, "first", *first);
-        if (err == 0)
-            return mdb_txn_commit(txn);
+    if (err != 0 || *first <= before) {
+        mdb_txn_abort(txn);
+        return err;
     }
-    mdb_txn_abort(txn);
+    /* Said before it is done: a reader who misses a record must be able to see that it was trimmed. */
+    first_seq_set(lj, *first);
+    err = mdb_txn_commit(txn);
+    if (err != 0)
+        first_seq_set(lj, before);
     return err;
 }
 
@@ -374,6 +387,7 @@ static enum status lmdb_trim(struct journal *journal, uint64_t keep_from, uint64
                              uint64_t *trimmed)
 {
     struct lmdb_journal *lj = lmdb_of(journal);
+    const uint64_t before = lj->info.first_seq;
     struct journal_info now = {0};
     uint64_t first;
     MDB_txn *txn;
@@ -384,13 +398,13 @@ static enum status lmdb_trim(struct journal *journal, uint64_t keep_from, uint64
     /* What is freed must be noted, and even that may not fit at once when there is hardly a page
      * left. */
     do {
-        first = lj->info.first_seq;
+        first = before;
         err = trim_once(lj, keep_from, max, &first);
         max /= 8;
     } while (lmdb_status(err) == STATUS_JOURNAL_FULL && max > 0);
     if (err != 0)
         return lmdb_fail(lj, err, "cannot trim");
-    *trimmed = first - lj->info.first_seq;
+    *trimmed = first - before;
     if (*trimmed == 0)
         return STATUS_OK;
     lj->turn_over = lmdb_lives_on_freed_pages(lj);
@@ -401,7 +415,6 @@ static enum status lmdb_trim(struct journal *journal, uint64_t keep_from, uint64
     enum status status = bounds_read(lj, txn, &now);
     lmdb_read_end(lj, txn);
     pthread_mutex_lock(&lj->lock);
-    lj->info.first_seq = first;
     lj->info.oldest_time_us = now.oldest_time_us;
     lj->written_since++; /* so that who asks for room has it looked up */
     pthread_mutex_unlock(&lj->lock);

@@ -1,4 +1,5 @@
-/* commands.c - what tandemctl asks the daemons to do: adopt, pause, resume, release, parked.
+/* commands.c - what tandemctl asks the daemons to do: adopt, pause, resume, release, seed,
+ * parked.
  *
  * A command that the daemon answers with 202 is carried out after the answer: we watch the status
  * until it is so, and end with CTL_TIMED_OUT when it takes longer than --timeout; the daemon goes
@@ -16,14 +17,17 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "http/message.h"
+
 #define POLL_NS 500000000
 #define TIMEOUT_S 60
 #define RELEASE_TIMEOUT_S 3600
 
 /* The options of all commands here, and the words between them. */
 struct request {
-    bool yes, all, force;
+    bool yes, all, force, again;
     const char *standby; /* by --standby, or the command's word */
+    const char *index;   /* a pattern; NULL: none was given */
     uint64_t seq;        /* 0: none was given */
     uint64_t timeout_s;  /* 0: none was given */
     int words;           /* how many there are */
@@ -38,6 +42,8 @@ static bool parse(struct ctl *ctl, struct request *request)
                                             {"seq", required_argument, NULL, 'n'},
                                             {"timeout", required_argument, NULL, 't'},
                                             {"force", no_argument, NULL, 'f'},
+                                            {"again", no_argument, NULL, 'g'},
+                                            {"index", required_argument, NULL, 'i'},
                                             {NULL, 0, NULL, 0}};
     int option;
 
@@ -51,6 +57,10 @@ static bool parse(struct ctl *ctl, struct request *request)
             request->all = true;
         else if (option == 'f')
             request->force = true;
+        else if (option == 'g')
+            request->again = true;
+        else if (option == 'i')
+            request->index = optarg;
         else if (option == 's')
             request->standby = optarg;
         else if (option == '?')
@@ -272,6 +282,50 @@ enum ctl_exit ctl_release(struct ctl *ctl)
                         "The standby takes what is in the journal, then replication to it ends "
                         "and it is an ordinary cluster. To make it a standby again it must be "
                         "seeded."});
+}
+
+/* ------------------------------------------------------------------------------------------------
+ * seed. */
+
+static enum ctl_exit ask_for_seed(const struct standby_settings *standby,
+                                  const struct request *request)
+{
+    struct buffer target = {0};
+    struct answer answer;
+
+    buffer_append_cstr(&target, "/_tandem/seed?again=");
+    buffer_append_cstr(&target, request->again ? "true" : "false");
+    if (request->index != NULL) {
+        buffer_append_cstr(&target, "&index=");
+        http_percent_encode(span_cstr(request->index), &target);
+    }
+    ask(&standby->admin, "POST", buffer_cstr(&target), &answer);
+    if (answer.exit == CTL_DONE)
+        printf("standby %s: %" JSON_INTEGER_FORMAT
+               " to be seeded; tandemctl status shows how far it is\n",
+               standby->name, json_integer_value(json_object_get(answer.json, "asked")));
+    else
+        ctl_say("standby %s: %s", standby->name, answer.why);
+    enum ctl_exit result = answer.exit;
+    answer_fini(&answer);
+    buffer_fini(&target);
+    return result;
+}
+
+enum ctl_exit ctl_seed(struct ctl *ctl)
+{
+    const struct standby_settings *standby;
+    struct request request;
+
+    if (!parse(ctl, &request))
+        return CTL_REFUSED;
+    if (request.words != 0)
+        return ctl_usage("seed takes --index PATTERN, not %s", request.word[0]);
+    if ((standby = find_standby(ctl, request.standby)) == NULL)
+        return CTL_REFUSED;
+    if (request.again && request.index == NULL)
+        return ctl_usage("seed --again needs --index PATTERN: it copies what is there already");
+    return ask_for_seed(standby, &request);
 }
 
 /* ------------------------------------------------------------------------------------------------

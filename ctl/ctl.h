@@ -62,6 +62,7 @@ enum ctl_exit ctl_adopt(struct ctl *ctl);
 enum ctl_exit ctl_pause(struct ctl *ctl);
 enum ctl_exit ctl_resume(struct ctl *ctl);
 enum ctl_exit ctl_release(struct ctl *ctl);
+enum ctl_exit ctl_seed(struct ctl *ctl);
 enum ctl_exit ctl_parked(struct ctl *ctl);
 
 #endif

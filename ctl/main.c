@@ -31,6 +31,8 @@ static const char help[] =
     "  resume NAME                     go on\n"
     "  release NAME                    drain the journal, then make NAME an ordinary cluster "
     "again\n"
+    "  seed [--index PATTERN]          copy what indices held before Tandem saw them; --again: once "
+    "more\n"
     "  parked list [--standby NAME]    rows that a standby refused\n"
     "  parked retry --seq N | --all    send them again          [--standby NAME]\n"
     "  parked drop --seq N | --all     give them up for good    [--standby NAME]\n"
@@ -204,6 +206,7 @@ static const struct {
     {"pause", ctl_pause, true},
     {"resume", ctl_resume, true},
     {"release", ctl_release, true},
+    {"seed", ctl_seed, true},
     {"parked", ctl_parked, true},
     {"journal", ctl_journal, true},
     {"docs", ctl_docs, false},

@@ -273,14 +273,44 @@ static void show_proxy(const struct view *view)
     table_print(&table);
 }
 
+/* How far a seed is. */
+static void describe_seed(const json_t *seed, char *text, size_t size)
+{
+    char left[60] = "";
+    double done = json_real_value(json_object_get(seed, "done"));
+    double left_s = json_real_value(json_object_get(seed, "left_s"));
+
+    if (left_s > 0)
+        snprintf(left, sizeof left, ", about %.0f %s left", left_s < 120 ? left_s : left_s / 60,
+                 left_s < 120 ? "s" : "min");
+    const char *why = json_text(seed, "why", "");
+    snprintf(text, size, "being seeded: %.0f %%, %" JSON_INTEGER_FORMAT " documents%s%s%s",
+             done * 100, json_integer_value(json_object_get(seed, "documents")), left,
+             why[0] == '\0' ? "" : "; it waits: ", why);
+}
+
+static void describe_index(const json_t *index, char *text, size_t size)
+{
+    const json_t *seed = json_object_get(index, "seed");
+    bool filling = strcmp(json_text(index, "state", ""), "filling") == 0;
+
+    if (seed != NULL && filling)
+        describe_seed(seed, text, size);
+    else
+        snprintf(text, size, "%s", json_text(index, "why", ""));
+}
+
 static void add_indices(struct table *table, const char *where, const json_t *status)
 {
     const json_t *index;
     size_t at;
 
     json_array_foreach(json_object_get(status, "indices"), at, index)
-        TABLE_ROW(table, json_text(index, "name", "?"), where, json_text(index, "state", "?"),
-                  json_text(index, "why", ""));
+    {
+        char why[600];
+        describe_index(index, why, sizeof why);
+        TABLE_ROW(table, json_text(index, "name", "?"), where, json_text(index, "state", "?"), why);
+    }
 }
 
 static void show_indices(const struct view *view)

@@ -62,6 +62,8 @@ struct follower {
     bool first;            /* no read was completed since the start */
     bool warned;           /* since then, of reads that fail */
     bool births_pending;   /* somebody's birth could not be told yet */
+    bool births_by_stats;  /* what was there at the start is judged by its content: how it came to be
+                              says nothing; as long as that is pending, new indices too */
     uint64_t next_us;      /* of the next read */
     uint64_t begun_us;     /* of the present read */
     uint64_t seq_at_begin; /* durable records when it began */
@@ -200,6 +202,7 @@ static void complete_read(struct follower *f)
         catalog_publish(&f->core->catalog, f->fresh);
     f->fresh = NULL;
     f->first = f->adopting = false;
+    f->births_by_stats = f->births_by_stats && f->births_pending;
     sequencer_confirm(f->core->sequencer, f->seq_at_begin);
     sequencer_saw_state(f->core->sequencer, (uint64_t)f->defs.version,
                         (uint64_t)f->defs.version_base);
@@ -405,7 +408,7 @@ static void next_births(struct follower *f)
         buffer_append_span(&target, buffer_span(&names));
         buffer_append_cstr(
             &target,
-            f->first
+            f->births_by_stats
                 ? "/_stats/"
                   "docs?level=shards&ignore_unavailable=true&filter_path=indices.*.shards.*.seq_no,"
                   "indices.*.shards.*.routing"
@@ -543,7 +546,7 @@ static void on_answer(struct es_call *call)
         break;
     case STEP_BIRTHS:
         if (!missing)
-            definitions_take_births(&f->defs, body, f->first);
+            definitions_take_births(&f->defs, body, f->births_by_stats);
         next_births(f);
         break;
     case STEP_OBJECTS: /* 404: there are none; 400: this engine has no such thing */
@@ -672,7 +675,7 @@ enum status follower_new(struct core *core, struct follower **out)
 {
     struct follower *f = bytes_zalloc(sizeof *f);
     f->core = core;
-    f->first = true;
+    f->first = f->births_by_stats = true;
     es_call_init(&f->call);
     definitions_init(&f->defs, core);
     *out = f;
@@ -715,7 +718,7 @@ void follower_adopt(struct follower *f)
     free(f->defs.cluster_uuid);
     f->defs.cluster_uuid = NULL;
     f->adopting = true;
-    f->first = true; /* what has content that no row explains is filling */
+    f->first = f->births_by_stats = true; /* what has content that no row explains is filling */
     atomic_store(&f->core->identity_wrong, false);
     f->next_us = 0;
 }

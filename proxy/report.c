@@ -47,31 +47,23 @@ static void add_diverged(void *arg, const char *index, const char *why)
     add_index(arg, index, "", "diverged", why);
 }
 
-static json_t *indices_status(struct core *core, json_t *problems)
+/* HAD_CONTENT: names of those that had some before Tandem saw them. How much of it a standby has is the
+ * standby's to say. */
+static json_t *indices_status(struct core *core, json_t *problems, json_t *had_content)
 {
     json_t *indices = json_array();
     const struct catalog *catalog = catalog_get(&core->catalog);
-    size_t filling = 0, unsynced = 0;
+    size_t unsynced = 0;
     char text[200];
     for (size_t i = 0; catalog != NULL && i < catalog->index_count; i++) {
         const struct catalog_index *index = catalog->indices[i];
         unsynced += index->unsynced;
-        if (index->birth != BIRTH_FILLING)
-            continue;
-        filling++;
-        add_index(indices, index->name, index->uuid, "filling",
-                  "it had content before Tandem saw it; that content is not on the standbys, new "
-                  "writes are");
+        if (index->birth == BIRTH_FILLING)
+            json_array_append_new(had_content, json_string(index->name));
     }
     if (catalog != NULL)
         catalog_put(catalog);
     follower_each_diverged(core->follower, add_diverged, indices);
-    if (filling != 0) {
-        snprintf(text, sizeof text, "%zu indices have content that is not on the standbys",
-                 filling);
-        problem(problems, "warning", text,
-                "copy them with a snapshot or a reindex; seeding comes with a later version");
-    }
     if (unsynced != 0) {
         snprintf(
             text, sizeof text,
@@ -159,7 +151,7 @@ json_t *report_status(const struct report *report)
     struct core *core = report->core;
     const struct settings *settings = core->settings;
     struct journal_info info;
-    json_t *problems = json_array();
+    json_t *problems = json_array(), *had_content = json_array();
     const struct catalog *catalog = catalog_get(&core->catalog);
     journal_info(core->journal, &info);
     primary_problems(report, problems);
@@ -180,8 +172,9 @@ json_t *report_status(const struct report *report)
         "in_flight", (json_int_t)names_in_use(core->names), "held",
         (json_int_t)names_held(core->names), "state_version",
         (json_int_t)(catalog == NULL ? 0 : catalog->version), "indices",
-        indices_status(core, problems), "standbys",
+        indices_status(core, problems, had_content), "standbys",
         replicators_status(report->replicators, problems));
+    json_object_set_new(status, "had_content", had_content);
     json_object_set_new(status, "problems", problems);
     if (catalog != NULL)
         catalog_put(catalog);

@@ -184,9 +184,10 @@ static enum row_source decide_source(struct exchange *ex, const struct write_ite
         bool piped =
             ex->op.kind != OP_KIND_BULK && item->hit->has_pipeline && answer->result != RESULT_NOOP;
         /* Without a routing in the request the document keeps the one it has, which no answer
-         * shows. */
+         * shows; what was there before Tandem may have any. */
         bool kept = !item->routed && item->alias_routing.size == 0 &&
-                    (atomic_load(&item->hit->flags->routed) || routed_lately(ex->core));
+                    (atomic_load(&item->hit->flags->routed) || routed_lately(ex->core) ||
+                     item->hit->birth == BIRTH_FILLING);
         if (!ex->json_body || answer->get_source.size == 0 || piped || kept ||
             item->hit->body_differs)
             return ROW_FROM_CAPTURE;

@@ -4,6 +4,9 @@
  * row that comes after that would bring the document back. So each delete is remembered here, with
  * its version, from the transaction of its verdict on.
  *
+ * While an index is seeded nothing of it goes: a page may hold a document that is deleted before
+ * the page is written.
+ *
  * An entry may go when every row that could be older has been replayed: a mark is asked for after
  * the entry was made, and the durable checkpoint has passed that mark. Entries are counted in
  * epochs, so that one mark serves many: asking for a mark closes the present epoch.
@@ -17,7 +20,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
-#include "replicator/standby.h"
+#include "replicator/seed.h"
 
 #define MARK_INTERVAL_US (10 * UINT64_C(1000000))
 #define FORGET_AT_ONCE 2000
@@ -70,6 +73,7 @@ void deletes_on_mark(struct standby *sb, uint64_t number, uint64_t seq)
 }
 
 struct forgetting {
+    struct standby *sb;
     uint64_t epoch;
     struct buffer keys; /* 12 bytes each */
 };
@@ -77,6 +81,9 @@ struct forgetting {
 static bool pick_old(void *arg, struct span key, struct span value)
 {
     struct forgetting *f = arg;
+    const struct life *life = life_find(f->sb, (uint32_t)(get_u64be(key.data) >> 32));
+    if (life != NULL && seed_holds_deletes(life))
+        return true;
     if (value.size == 16 && get_u64le(value.data + 8) <= f->epoch)
         buffer_append_span(&f->keys, key);
     return f->keys.size < FORGET_AT_ONCE * 12;
@@ -85,7 +92,7 @@ static bool pick_old(void *arg, struct span key, struct span value)
 /* Drops entries of epochs up to EPOCH. True: there may be more. */
 static bool forget(struct standby *sb, uint64_t epoch)
 {
-    struct forgetting f = {.epoch = epoch};
+    struct forgetting f = {.sb = sb, .epoch = epoch};
     enum status status = store_scan(sb->store, STORE_DELETES, SPAN_NONE, pick_old, &f);
     bool more = f.keys.size >= FORGET_AT_ONCE * 12;
     if (status == STATUS_OK && f.keys.size != 0) {

@@ -24,6 +24,7 @@
 #include "conf/settings.h"
 #include "replicator/link.h"
 #include "replicator/report.h"
+#include "replicator/seed.h"
 #include "replicator/standby.h"
 
 #define EXIT_DECIDE 1
@@ -39,7 +40,7 @@ struct program {
     struct loop *loop;
     struct journal *journal; /* NULL until the proxy has made it */
     struct store *store;
-    struct es_client *client;
+    struct es_client *client, *primary;
     struct link *link;
     struct standby *standby; /* NULL until the journal is there */
     struct admin *admin;
@@ -71,6 +72,11 @@ static uint64_t world_wall(struct standby *sb)
 static void world_call(struct standby *sb, struct es_call *call)
 {
     es_client_call(program_of(sb)->client, call);
+}
+
+static void world_primary_call(struct standby *sb, struct es_call *call)
+{
+    es_client_call(program_of(sb)->primary, call);
 }
 
 static enum status world_read(struct standby *sb, uint64_t from, size_t max_records,
@@ -113,6 +119,7 @@ static enum status world_intents(struct standby *sb, journal_each_fn each, void 
 static const struct standby_world world = {.now_us = world_now,
                                            .wall_us = world_wall,
                                            .call = world_call,
+                                           .primary_call = world_primary_call,
                                            .read = world_read,
                                            .journal_info = world_journal_info,
                                            .definitions = world_definitions,
@@ -292,6 +299,31 @@ static void answer_unpark(struct admin_request *request, void *arg)
                          json_pack("{s:i}", retry ? "retried" : "dropped", count));
 }
 
+static void answer_seed(struct admin_request *request, void *arg)
+{
+    struct program *program = arg;
+    struct buffer index = {0}, again = {0};
+    if (!has_standby(request, program))
+        return;
+    if (program->standby->state != STANDBY_RUNNING) {
+        admin_reply_error(request, 409, "nothing was changed: the standby is %s",
+                          standby_state_name(program->standby));
+        return;
+    }
+    bool named = admin_parameter(request, "index", &index);
+    bool repeat =
+        admin_parameter(request, "again", &again) && span_equal(buffer_span(&again), SPAN("true"));
+    int count = seed_ask(program->standby, named ? buffer_cstr(&index) : NULL, repeat);
+    if (count == 0)
+        admin_reply_error(request, 404, "nothing was changed: no index%s%s %s",
+                          named ? " that is called " : "", named ? buffer_cstr(&index) : "",
+                          repeat ? "is replicated" : "is filling; say again=true to copy one once more");
+    else
+        admin_reply_json(request, count < 0 ? 500 : 200, json_pack("{s:i}", "asked", count));
+    buffer_fini(&index);
+    buffer_fini(&again);
+}
+
 static bool start_admin(struct program *program, char *why, size_t why_size)
 {
     program->admin = admin_new(program->loop, program->conf->admin.host, program->conf->admin.port,
@@ -303,6 +335,7 @@ static bool start_admin(struct program *program, char *why, size_t why_size)
     admin_route(program->admin, "POST", "/_tandem/pause", answer_pause, program);
     admin_route(program->admin, "POST", "/_tandem/resume", answer_pause, program);
     admin_route(program->admin, "POST", "/_tandem/release", answer_release, program);
+    admin_route(program->admin, "POST", "/_tandem/seed", answer_seed, program);
     admin_route(program->admin, "GET", "/_tandem/parked", answer_parked, program);
     admin_route(program->admin, "POST", "/_tandem/parked/retry", answer_unpark, program);
     admin_route(program->admin, "POST", "/_tandem/parked/drop", answer_unpark, program);
@@ -374,6 +407,28 @@ static void make_client(struct program *program, const char *authorization)
     program->client = es_client_new(program->loop, &options);
 }
 
+/* For seeds. */
+static bool make_primary_client(struct program *program, char *why, size_t why_size)
+{
+    const struct settings *settings = program->settings;
+    char *authorization = NULL;
+    if (secret_authorization(settings->primary_credentials_file, &authorization, why, why_size) !=
+        STATUS_OK)
+        return false;
+    struct es_client_options options = {
+        .urls = (const char *const *)settings->primary_urls.items,
+        .urls_count = settings->primary_urls.count,
+        .authorization = authorization,
+        .ca_file = settings->primary_ca_file,
+        .insecure = settings->primary_insecure_skip_verify,
+        .connect_timeout_us = settings->primary_connect_timeout,
+        .connections_max = settings->seed_pages + 2,
+    };
+    program->primary = es_client_new(program->loop, &options);
+    secret_free(authorization);
+    return true;
+}
+
 static int run(struct program *program)
 {
     const struct standby_settings *conf = program->conf;
@@ -391,7 +446,7 @@ static int run(struct program *program)
     program->loop = loop_new("replicator");
     make_client(program, authorization);
     secret_free(authorization);
-    if (!start_admin(program, why, sizeof why))
+    if (!make_primary_client(program, why, sizeof why) || !start_admin(program, why, sizeof why))
         return cannot_start(why);
     struct event_base *base = loop_base(program->loop);
     evsignal_assign(&program->signals[0], base, SIGTERM, on_stop, program);
@@ -420,6 +475,8 @@ static void stop(struct program *program)
     standby_free(program->standby);
     link_free(program->link);
     es_client_free(program->client);
+    if (program->primary != NULL)
+        es_client_free(program->primary);
     store_close(program->store);
     if (program->journal != NULL)
         journal_close(program->journal);

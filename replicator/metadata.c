@@ -26,7 +26,7 @@
 #include "base/log.h"
 #include "conf/settings.h"
 #include "http/message.h"
-#include "replicator/standby.h"
+#include "replicator/seed.h"
 
 #define TRY_AGAIN_US (5 * UINT64_C(1000000))
 #define HELD_LOOK_US UINT64_C(500000)
@@ -49,6 +49,9 @@ void life_document(const struct life *life, struct buffer *out)
     if (life->wanted != NULL && (life->state != LIFE_READY || life->applied == NULL ||
                                  strcmp(life->wanted, life->applied) != 0))
         json_object_set_new(json, "wanted", json_string(life->wanted));
+    json_t *seed = seed_document(life);
+    if (seed != NULL)
+        json_object_set_new(json, "seed", seed);
     char *text = json_dumps(json, JSON_COMPACT);
     CHECK(text != NULL); /* an empty entry would lose the life */
     buffer_append_cstr(out, text);
@@ -120,6 +123,7 @@ bool life_load(struct standby *sb, struct span text)
     for (int s = LIFE_UNKNOWN; s <= LIFE_GONE; s++)
         if (strcmp(state, life_state_name((enum life_state)s)) == 0)
             life->state = (enum life_state)s;
+    seed_load(sb, life, json_object_get(json, "seed"));
     if (life->gate_open)
         life_forget_applied(sb, life, "a mapping was being put when the replicator ended");
     json_decref(json);
@@ -151,11 +155,21 @@ static void set_applied(const struct standby *sb, struct life *life)
 
 /* ---- the end of a record ---- */
 
+enum status metadata_store_reread(struct standby *sb)
+{
+    if (sb->pending == NULL || sb->pending_seq <= sb->reread_to)
+        return STATUS_OK;
+    sb->reread_to = sb->pending_seq;
+    return store_put_number(sb->store, "reread_to", sb->reread_to);
+}
+
 static bool store_life(struct standby *sb, struct life *life)
 {
     enum status status = store_begin(sb->store);
     if (status == STATUS_OK)
         status = life_store(sb, life);
+    if (status == STATUS_OK)
+        status = metadata_store_reread(sb);
     if (status == STATUS_OK)
         status = store_commit(sb->store);
     else
@@ -662,6 +676,7 @@ static void drop_waiting(struct standby *sb, struct life *life)
 static void forget_rows(struct standby *sb, struct life *life)
 {
     drop_waiting(sb, life);
+    seed_forget(sb, life);
     life_set_state(sb, life, LIFE_GONE, NULL);
 }
 
@@ -760,7 +775,8 @@ static struct life *define_life(struct standby *sb, const struct metadata *md)
         free(life->type);
         life->type = definition_type(life->wanted);
         life->stamp = md->state_version;
-        life->filling = life->incomplete || definition_is_filling(life->wanted);
+        life->filling =
+            !seed_is_done(life) && (life->incomplete || definition_is_filling(life->wanted));
     }
     if (life->since_seq == 0)
         life->since_seq = sb->pending_seq;

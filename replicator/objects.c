@@ -67,6 +67,8 @@ static enum status store_object(struct standby *sb, const struct metadata *md, s
     if (status == STATUS_OK)
         status = store_put(sb->store, STORE_OBJECTS, buffer_span(&key), buffer_span(&value));
     if (status == STATUS_OK)
+        status = metadata_store_reread(sb);
+    if (status == STATUS_OK)
         status = store_commit(sb->store);
     else
         store_abort(sb->store);

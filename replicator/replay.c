@@ -25,7 +25,7 @@
 #include "base/log.h"
 #include "conf/settings.h"
 #include "es/outcome.h"
-#include "replicator/standby.h"
+#include "replicator/seed.h"
 #include "replicator/verdict.h"
 
 #define READ_RECORDS 256
@@ -74,18 +74,11 @@ void replay_mark_done(struct standby *sb, uint64_t seq)
         sb->first_open++;
 }
 
-static enum status put_number(struct standby *sb, const char *name, uint64_t value)
-{
-    char bytes[8];
-    put_u64le(bytes, value);
-    return store_put(sb->store, STORE_STATE, span_cstr(name), span_of(bytes, sizeof bytes));
-}
-
 enum status replay_store_position(struct standby *sb)
 {
-    enum status status = put_number(sb, "checkpoint", sb->first_open - 1);
+    enum status status = store_put_number(sb->store, "checkpoint", sb->first_open - 1);
     if (status == STATUS_OK)
-        status = put_number(sb, "epoch", sb->epoch);
+        status = store_put_number(sb->store, "epoch", sb->epoch);
     return status;
 }
 
@@ -179,7 +172,10 @@ static void lane_put_back(struct lane *lane, struct item *list)
 static void finish_item(struct standby *sb, struct item *item)
 {
     item->life->outstanding--;
-    replay_mark_done(sb, item->seq);
+    if (item->page != NULL)
+        seed_on_item(item, item->again);
+    else
+        replay_mark_done(sb, item->seq);
     item_free(sb, item);
 }
 
@@ -228,6 +224,11 @@ static bool settle_at_home(struct standby *sb, struct item *item, enum status *s
         if (item->from_waiting)
             *status = waiting_remove(sb, item);
         return true;
+    }
+    /* What a seed has read it can read again. */
+    if (item->page != NULL) {
+        item->again = !life_takes_rows(life);
+        return item->again;
     }
     /* What waited is how a block is tried: it goes out although the index is said to be blocked. */
     if (item->from_waiting)
@@ -456,7 +457,8 @@ static bool take_verdict(struct standby *sb, struct item *item, const struct out
     case VERDICT_MAPPING:
         break;
     }
-    if (!item->from_waiting)
+    item->again = item->page != NULL;
+    if (item->page == NULL && !item->from_waiting)
         *status = waiting_add(sb, item);
     return false;
 }

@@ -9,7 +9,7 @@
 
 #include "conf/settings.h"
 #include "base/json_tree.h"
-#include "replicator/standby.h"
+#include "replicator/seed.h"
 
 static void problem(json_t *problems, const char *level, const char *what, const char *do_this)
 {
@@ -41,12 +41,43 @@ static const char *index_why(const struct life *life)
         return "an alias of it waits for an index that is filling to be seeded";
     if (life->waiting != 0)
         return "rows wait for a mapping that has not come, or cannot be made here";
-    return life->filling ? "it had content before Tandem saw it; that content is not here" : "";
+    return life->filling ? "it had content before Tandem saw it; that content is not here yet" : "";
 }
 
-static json_t *indices_status(const struct standby *sb, json_t *problems, uint64_t *waiting)
+static json_t *index_status(struct standby *sb, const struct life *life)
+{
+    json_t *json = json_pack("{s:s?, s:I, s:s, s:s, s:I}", "name", life->name, "incarnation",
+                             (json_int_t)life->incarnation, "state", index_state(life), "why",
+                             index_why(life), "waiting", (json_int_t)life->waiting);
+    json_t *seed = seed_report(sb, life);
+    if (seed != NULL)
+        json_object_set_new(json, "seed", seed);
+    return json;
+}
+
+/* What is to be done about indices that are filling. */
+static void filling_problem(const struct standby *sb, size_t filling, const char *why,
+                            json_t *problems)
+{
+    char text[700];
+    if (filling == 0)
+        return;
+    snprintf(text, sizeof text, "%zu %s content that is not here yet%s%.400s", filling,
+             filling == 1 ? "index has" : "indices have", why == NULL ? "" : "; the seed waits: ",
+             why == NULL ? "" : why);
+    if (sb->settings->seed_mode == SEED_MANUAL)
+        problem(problems, "warning", text, "tandemctl seed");
+    else if (why != NULL)
+        problem(problems, "warning", text, "mend what it waits for; it goes on by itself");
+    else
+        problem(problems, "notice", text, "it is being seeded: nothing to do but wait");
+}
+
+static json_t *indices_status(struct standby *sb, json_t *problems, uint64_t *waiting)
 {
     json_t *indices = json_array();
+    const char *seed_why = NULL;
+    size_t filling = 0;
     char text[700];
     for (const struct life *life = sb->lives; life != NULL; life = life->hh.next) {
         *waiting += life->waiting;
@@ -54,10 +85,10 @@ static json_t *indices_status(const struct standby *sb, json_t *problems, uint64
                     !life->filling && !life->aliases_held && life->waiting == 0;
         if (life->state == LIFE_GONE || well)
             continue;
-        json_array_append_new(indices, json_pack("{s:s?, s:I, s:s, s:s, s:I}", "name", life->name,
-                                                 "incarnation", (json_int_t)life->incarnation,
-                                                 "state", index_state(life), "why", index_why(life),
-                                                 "waiting", (json_int_t)life->waiting));
+        filling += life->filling;
+        if (seed_why == NULL)
+            seed_why = seed_waits_for(sb, life);
+        json_array_append_new(indices, index_status(sb, life));
         if (life->stopped || life->blocked || life->state == LIFE_HELD) {
             snprintf(text, sizeof text, "index %s: %.500s", life->name == NULL ? "?" : life->name,
                      index_why(life));
@@ -67,6 +98,7 @@ static json_t *indices_status(const struct standby *sb, json_t *problems, uint64
                         : "mend the cause on the standby; it goes on by itself");
         }
     }
+    filling_problem(sb, filling, seed_why, problems);
     return indices;
 }
 
@@ -151,8 +183,11 @@ void report_metrics(struct standby *sb, bool proxy_up, struct buffer *out)
     struct journal_info info;
     uint64_t waiting = 0;
     sb->world->journal_info(sb, &info);
-    for (const struct life *life = sb->lives; life != NULL; life = life->hh.next)
+    uint64_t filling = 0;
+    for (const struct life *life = sb->lives; life != NULL; life = life->hh.next) {
         waiting += life->waiting;
+        filling += life->filling && life->state != LIFE_GONE;
+    }
     const struct {
         const char *name, *kind, *help;
         uint64_t value;
@@ -175,6 +210,10 @@ void report_metrics(struct standby *sb, bool proxy_up, struct buffer *out)
          store_count(sb->store, STORE_DELETES)},
         {"window_bytes", "gauge", "memory of rows on their way", sb->window_bytes},
         {"session", "gauge", "session on the standby", sb->session},
+        {"filling", "gauge", "indices with content that is not on the standby yet", filling},
+        {"seed_documents_total", "counter", "documents read from the primary by seeds",
+         sb->seed_rows},
+        {"seed_bytes_total", "counter", "bytes of them", sb->seed_bytes},
     };
     for (size_t i = 0; i < COUNT_OF(metrics); i++)
         buffer_appendf(out,

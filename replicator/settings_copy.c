@@ -372,14 +372,48 @@ static json_t *index_setting(json_t *definition, const char *path)
     return value;
 }
 
-long definition_total_fields(const char *definition)
+static long number_setting(const char *definition, const char *path, long otherwise)
 {
     json_t *json = load(definition);
-    json_t *value = index_setting(json, "mapping.total_fields.limit");
-    long limit = value == NULL ? 1000 : strtol(json_string_value(value), NULL, 10);
+    json_t *value = index_setting(json, path);
+    long number = value == NULL ? otherwise : strtol(json_string_value(value), NULL, 10);
     json_decref(value);
     json_decref(json);
-    return limit;
+    return number;
+}
+
+long definition_total_fields(const char *definition)
+{
+    return number_setting(definition, "mapping.total_fields.limit", 1000);
+}
+
+size_t definition_shards(const char *definition)
+{
+    return (size_t)number_setting(definition, "number_of_shards", 1);
+}
+
+long definition_result_window(const char *definition)
+{
+    return number_setting(definition, "max_result_window", 10000);
+}
+
+const char *definition_unseedable(const char *definition)
+{
+    json_t *json = load(definition), *mappings = json_object_get(json, "mappings");
+    const char *type = mapping_type(mappings), *why = NULL;
+    const json_t *source =
+        json_object_get(type == NULL ? mappings : json_object_get(mappings, type), "_source");
+    if (json_is_false(json_object_get(source, "enabled")))
+        why = "its documents can't be read back: the mapping switches _source off; restore a "
+              "snapshot of it into the standby, or index it again through Tandem";
+    else if (json_array_size(json_object_get(source, "includes")) != 0 ||
+             json_array_size(json_object_get(source, "excludes")) != 0)
+        why = "its documents can't be read back as they were written: the mapping leaves fields "
+              "out of _source; index it again through Tandem";
+    else if (definition_is_closed(definition))
+        why = "it is closed on the primary, and can't be read until it is opened";
+    json_decref(json);
+    return why;
 }
 
 char *definition_release_settings(const struct standby *sb, const char *definition)

@@ -8,7 +8,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "replicator/standby.h"
+#include "replicator/seed.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -236,6 +236,7 @@ static void run(struct standby *sb, uint64_t now_us)
     if (!bootstrap(sb) && !sb->paused) {
         waiting_tick(sb, now_us);
         replay_tick(sb, now_us);
+        seed_tick(sb, now_us);
     }
     if (sb->state == STANDBY_STOPPED)
         return;
@@ -296,6 +297,7 @@ void standby_free(struct standby *sb)
     if (sb == NULL)
         return;
     replay_free(sb);
+    seed_free(sb);
     script_fini(&sb->script);
     script_fini(&sb->takeover);
     script_fini(&sb->doc_script);

@@ -53,6 +53,8 @@ struct standby_world {
     void (*report)(struct standby *sb, uint64_t seq);
     /* The primary's cluster_uuid, appended; false: not known. May be NULL. */
     bool (*primary_uuid)(struct standby *sb, struct buffer *out);
+    /* A call to the primary, as `call`; NULL: there is no way to it. */
+    void (*primary_call)(struct standby *sb, struct es_call *call);
     /* The writes that have no outcome, as journal_scan(JOURNAL_INTENTS); may be NULL. */
     enum status (*intents)(struct standby *sb, journal_each_fn each, void *arg);
 };
@@ -103,6 +105,7 @@ struct life {
     uint64_t fed_up_to;               /* seq up to which they are in the lanes */
     uint64_t next_try_us;             /* of the waiting rows */
     uint64_t try_delay_us;
+    struct seed *seed; /* the copy of what it held before; NULL: none was asked for */
     UT_hash_handle hh;
 };
 
@@ -124,6 +127,8 @@ struct item {
     int64_t version;
     struct life *life;
     bool from_waiting;
+    struct seed_page *page; /* it is no row of the journal, but of a seed */
+    bool again;             /* such a row was not taken: its page is read again */
 };
 
 struct lane {
@@ -168,6 +173,7 @@ struct standby {
     uint64_t life, session;
     char writer[48];    /* this process, told from all others that took the same session */
     char *session_text; /* the document that takes the session */
+    uint64_t doc_writes; /* how often it was written: the number of the last one */
     int64_t doc_seq_no;
     uint64_t doc_term;
     uint64_t stored_checkpoint; /* what .tandem says */
@@ -232,6 +238,15 @@ struct standby {
     uint64_t mark_next_us;
     uint64_t marks[2]; /* seqs of the last two marks that the checkpoint passed */
     uint64_t high_term;
+
+    /* seeds */
+    struct seed_page *seed_pages; /* in no order */
+    struct seed *seeds_dropped;   /* their lives have ended, but not their calls */
+    size_t seed_page_count, seed_pages_now; /* AIMD */
+    uint64_t seed_good;                     /* pages that went well */
+    uint64_t seed_seq;     /* names rows of seeds, above all numbers of the journal */
+    uint64_t seed_next_us; /* no page is read before: the limits */
+    uint64_t seed_rows, seed_bytes;
 
     /* release */
     uint64_t release_to;       /* seq to drain to */
@@ -338,6 +353,9 @@ bool life_load(struct standby *sb, struct span json);
 
 /* The record being applied is through: reading goes on. */
 void metadata_record_is_applied(struct standby *sb);
+/* Notes in the store's open transaction that the pending record may have been applied: it can be
+ * ahead of the position, and the standby be set back to a moment before it. */
+MUST_USE enum status metadata_store_reread(struct standby *sb);
 /* True when the pending record was applied before, and is read again. */
 bool metadata_is_reread(const struct standby *sb);
 
@@ -396,6 +414,12 @@ void definition_resized_from(const char *definition, char *uuid, size_t size);
  * for release. Caller frees. */
 char *definition_release_settings(const struct standby *sb, const char *definition);
 long definition_total_fields(const char *definition);
+/* How many shards DEFINITION has. */
+size_t definition_shards(const char *definition);
+/* How many hits a search of it may ask for. */
+long definition_result_window(const char *definition);
+/* Why the documents of DEFINITION cannot be read back as they were written; NULL: they can. */
+const char *definition_unseedable(const char *definition);
 
 /* ---- deletes.c ---- */
 /* Remembers in the store's open transaction that DOCUMENT of INCARNATION was deleted at VERSION. */

@@ -22,7 +22,7 @@
 #include "base/json_tree.h"
 #include "base/log.h"
 #include "conf/settings.h"
-#include "replicator/standby.h"
+#include "replicator/seed.h"
 
 #define DOCUMENT_INTERVAL_US UINT64_C(1000000)
 /* How often a definition is tried before its index, or object, waits and the others go on. */
@@ -94,13 +94,6 @@ static enum status put_text(struct standby *sb, const char *name, const char *te
                         : store_put(sb->store, STORE_STATE, span_cstr(name), span_cstr(text));
 }
 
-static enum status put_number(struct standby *sb, const char *name, uint64_t value)
-{
-    char bytes[8];
-    put_u64le(bytes, value);
-    return store_put(sb->store, STORE_STATE, span_cstr(name), span_of(bytes, sizeof bytes));
-}
-
 bool takeover_store(struct standby *sb)
 {
     bool releases = sb->release_undoing || sb->state == STANDBY_STARTING;
@@ -109,6 +102,7 @@ bool takeover_store(struct standby *sb)
         uint64_t value;
     } numbers[] = {
         {"document_checkpoint", sb->stored_checkpoint},
+        {"document_writes", sb->doc_writes},
         {"reread_to", sb->reread_to},
         {"session", sb->session},
         {"checkpoint", sb->checkpoint}, /* with the registry, which may forget why it went back */
@@ -124,7 +118,7 @@ bool takeover_store(struct standby *sb)
     if (status == STATUS_OK)
         status = put_text(sb, "journal", sb->journal_text);
     for (size_t i = 0; status == STATUS_OK && i < COUNT_OF(numbers); i++)
-        status = put_number(sb, numbers[i].name, numbers[i].value);
+        status = store_put_number(sb->store, numbers[i].name, numbers[i].value);
     for (struct life *life = sb->lives; status == STATUS_OK && life != NULL; life = life->hh.next)
         if (life->key != NULL)
             status = life_store(sb, life);
@@ -146,13 +140,17 @@ void takeover_document(struct standby *sb, const char *state, struct buffer *out
         json_array_append_new(bases,
                               json_pack("{s:I, s:I}", "timeline", (json_int_t)sb->bases[i].timeline,
                                         "base", (json_int_t)sb->bases[i].base));
+    sb->doc_writes++;
+    seed_on_document(sb);
     json_t *json = json_pack(
-        "{s:s, s:i, s:s?, s:s, s:i, s:o, s:I, s:I, s:s, s:s, s:I, s:[I, I], s:I, s:I, s:I}", "kind",
+        "{s:s, s:i, s:s?, s:s, s:i, s:o, s:I, s:I, s:s, s:s, s:I, s:[I, I], s:I, s:I, s:I, s:I}",
+        "kind",
         "standby", "format", 1, "system_id", sb->system_id, "state", state, "timeline", 1, "bases",
         bases, "life", (json_int_t)sb->life, "session", (json_int_t)sb->session, "writer",
         sb->writer, "journal", sb->journal_text, "checkpoint", (json_int_t)sb->stored_checkpoint,
         "marks", (json_int_t)sb->marks[0], (json_int_t)sb->marks[1], "parked",
-        (json_int_t)parked_count(sb), "high_term", (json_int_t)sb->high_term, "updated_ms",
+        (json_int_t)parked_count(sb), "high_term", (json_int_t)sb->high_term, "writes",
+        (json_int_t)sb->doc_writes, "updated_ms",
         (json_int_t)(sb->world->wall_us(sb) / 1000));
     char *text = json_dumps(json, JSON_COMPACT);
     buffer_append_cstr(out, text);
@@ -240,12 +238,18 @@ static void on_document_stored(struct script *script, int http_status, struct sp
     json_decref(json);
 }
 
+static bool store_after_document(struct standby *sb)
+{
+    seed_on_document_stored(sb);
+    return takeover_store(sb);
+}
+
 static void document_on_end(struct script *script)
 {
     struct standby *sb = script->sb;
     if (script->failed)
         log_warn(sb->name, "its position cannot be stored in .tandem: %s", script->why);
-    else if (sb->state != STANDBY_STOPPED && takeover_store(sb))
+    else if (sb->state != STANDBY_STOPPED && store_after_document(sb))
         sb->world->report(sb, sb->stored_checkpoint);
     script->failed = false;
     sb->doc_busy = false;
@@ -259,7 +263,8 @@ void takeover_tick_document(struct standby *sb, uint64_t now_us)
     }
     uint64_t checkpoint = replay_safe_checkpoint(sb);
     bool look = sb->doc_next_us == 0; /* somebody wants to know whose session it is */
-    if (!look && (now_us < sb->doc_next_us || checkpoint <= sb->stored_checkpoint))
+    bool news = checkpoint > sb->stored_checkpoint || seed_wants_document(sb);
+    if (!look && (now_us < sb->doc_next_us || !news))
         return;
     struct buffer text = {0};
     sb->doc_next_us = now_us + DOCUMENT_INTERVAL_US;
@@ -339,10 +344,21 @@ static void lose_life(struct standby *sb, struct life *life, const char *what)
 {
     /* Of one that was told apart from its place the beginning is not known: all of it, then. */
     uint64_t from = life->since_seq == 0 ? 1 : life->since_seq;
-    log_error(sb->name, "index %s %s; its rows are replayed from its beginning (seq=%" PRIu64 ")",
-              life->name, what, from);
-    if (from < sb->rewind_to)
-        sb->rewind_to = from;
+    struct journal_info info;
+    sb->world->journal_info(sb, &info);
+    bool trimmed = from < info.first_seq;
+    if (trimmed && sb->world->primary_call != NULL) { /* all that it has is read from the primary */
+        log_error(sb->name, "index %s %s, and its beginning is gone from the journal: it is seeded",
+                  life->name, what);
+        life->incomplete = true;
+    } else {
+        log_error(sb->name,
+                  "index %s %s; its rows are replayed from its beginning (seq=%" PRIu64 ")",
+                  life->name, what, from);
+        if (from < sb->rewind_to)
+            sb->rewind_to = from;
+    }
+    seed_start_over(sb, life);
 }
 
 /* Compares what the registry says with what is there. */
@@ -500,8 +516,12 @@ static void on_session_reread(struct script *script, int http_status, struct spa
     if (http_status == 200 &&
         (json_equal(source, ours) || whose_session(sb, http_status, source) == OWNER_US)) {
         session_is_ours(script, json);
-    } else if (whose_session(sb, http_status, source) == OWNER_FORMER) {
-        sb->begin_again = true; /* somebody of a former session wrote in between */
+    } else if (whose_session(sb, http_status, source) == OWNER_FORMER ||
+               json_integer_value(json_object_get(source, "session")) ==
+                   (json_int_t)sb->session) {
+        /* Somebody of a former session wrote in between, or somebody else began at the same moment
+         * (it may be our own former process, whose request came late): the next session decides. */
+        sb->begin_again = true;
         script_fail(script, "its document changed while it was taken over");
     } else {
         stop_taken(sb, source);
@@ -623,6 +643,8 @@ static void on_document(struct script *script, int http_status, struct span body
     char condition[100] = "op_type=create";
     json_t *json = json_tree(body);
     json_t *source = json_object_get(json, "_source");
+    if (http_status == 404)
+        seed_on_takeover(sb, 0, stored_number(sb, "document_writes"));
     if (http_status == 404) {
         if (sb->checkpoint != 0 || stored_number(sb, "document_checkpoint") != 0)
             new_life_of_standby(sb, NULL, 0);
@@ -642,6 +664,8 @@ static void on_document(struct script *script, int http_status, struct span body
             (uint64_t)json_integer_value(json_array_get(json_object_get(source, "marks"), 1));
         if (checkpoint < stored_number(sb, "document_checkpoint"))
             new_life_of_standby(sb, source, checkpoint);
+        seed_on_takeover(sb, (uint64_t)json_integer_value(json_object_get(source, "writes")),
+                         stored_number(sb, "document_writes"));
         if (lost_tables)
             sb->bootstrap_kind = BOOTSTRAP_LOST_TABLES;
         if (lost_tables) { /* remembered deletes are lost too: begin where no older row can come

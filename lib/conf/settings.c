@@ -10,6 +10,7 @@
 #include <ctype.h>
 
 #include "base/log.h"
+#include "conf/hours.h"
 #include "conf/settings_table.h"
 
 #define AT(field) offsetof(struct settings, field)
@@ -27,7 +28,8 @@ _Static_assert(sizeof(enum settings_log_level) == sizeof(unsigned),
 _Static_assert((int)SETTINGS_LOG_DEBUG == (int)LOG_LEVEL_DEBUG &&
                    (int)SETTINGS_LOG_ERROR == (int)LOG_LEVEL_ERROR,
                "log.level is the logger's own level");
-_Static_assert(sizeof(enum settings_refused) == sizeof(unsigned),
+_Static_assert(sizeof(enum settings_refused) == sizeof(unsigned) &&
+                   sizeof(enum settings_seed) == sizeof(unsigned),
                "a CHOICE is stored as an unsigned");
 
 /* The word names indices, metrics and files: so it must be harmless in all of them. */
@@ -92,6 +94,16 @@ static bool check_override(const void *value, char *why, size_t why_size)
         }
     }
     return true;
+}
+
+static bool check_hours(const void *value, char *why, size_t why_size)
+{
+    const char *text = *(char *const *)value;
+
+    if (hours_valid(text))
+        return true;
+    snprintf(why, why_size, "'%.80s' is no stretch of the day; write it as 22:00-06:00", text);
+    return false;
 }
 
 /* clang-format off */
@@ -218,6 +230,23 @@ static const struct conf_row rows[] = {
     {"doubt.watch_max", CONF_COUNT, AT(doubt_watch_max), "100000", RELOAD,
      "Ids of writes in doubt that are probed again later. Above it new ones are given up, and their indices are noted as diverged.",
      NULL, 100, 100000000},
+
+    {"seed.mode", CONF_CHOICE, AT(seed_mode), "auto", RELOAD,
+     "When a replicator copies what an index held before Tandem saw it: auto as soon as such an index is there, manual when tandemctl seed says so.",
+     "auto|manual"},
+    {"seed.pages", CONF_COUNT, AT(seed_pages), "4", RELOAD,
+     "Pages of documents that are read from the primary at a time. It is lowered by itself while the primary says 429 or is slow.",
+     NULL, 1, 64},
+    {"seed.rate_max", CONF_COUNT, AT(seed_rate_max), "0", RELOAD,
+     "The most documents per second that a seed reads. 0: no limit."},
+    {"seed.bytes_max", CONF_SIZE, AT(seed_bytes_max), "0B", RELOAD,
+     "The most bytes per second that a seed reads. 0: no limit."},
+    {"seed.latency_max", CONF_DURATION, AT(seed_latency_max), "2s", RELOAD,
+     "A page that takes the primary longer than this makes the seed read smaller pages, and fewer at a time.",
+     NULL, 1000, 600 * SECOND},
+    {"seed.hours", CONF_TEXT, AT(seed_hours), "", RELOAD,
+     "The hours in which a seed may read from the primary, as 22:00-06:00, in this machine's time zone. Empty: always. It goes on where it was.",
+     NULL, 0, 0, check_hours},
 
     {"replicate.exclude", CONF_LIST, AT(replicate_exclude),
      ".security* .tasks .kibana_task_manager* .async-search* .watches .triggered_watches .ml-* .transform-* "

@@ -30,6 +30,11 @@ enum settings_confirm {
     CONFIRM_ALWAYS, /* wait for one before every acknowledgement */
 };
 
+enum settings_seed {
+    SEED_AUTO,   /* an index is seeded when it is filling */
+    SEED_MANUAL, /* when an operator says so */
+};
+
 enum settings_refused {
     REFUSED_STOP, /* the index stops until a person has decided */
     REFUSED_PARK, /* the row is parked, the others go on */
@@ -105,6 +110,13 @@ struct settings {
     uint64_t follower_request_timeout;
     enum settings_confirm lives_confirm;
     uint64_t doubt_watch_max;
+
+    enum settings_seed seed_mode;
+    uint64_t seed_pages;       /* read at a time */
+    uint64_t seed_rate_max;    /* documents per second; 0: no limit */
+    uint64_t seed_bytes_max;   /* per second; 0: no limit */
+    uint64_t seed_latency_max; /* of a page */
+    char *seed_hours;          /* see hours.h */
 
     struct conf_list replicate_exclude; /* patterns of index names, `*` for any run */
     struct conf_list

@@ -22,6 +22,7 @@ static const struct {
     {"follower", "Following the primary's definitions: indices, mappings, templates, pipelines."},
     {"lives", "Telling the lives of an index apart that was deleted and made again."},
     {"doubt", "Writes whose answer never came."},
+    {"seed", "The first copy of what an index held before Tandem saw it."},
     {"replicate", "What is replicated."},
     {"unreplicated", "What changes data and cannot be replicated yet."},
 };

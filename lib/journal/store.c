@@ -21,6 +21,13 @@ enum status store_put(struct store *store, enum store_table table, struct span k
     return store->ops->put(store, table, key, value);
 }
 
+enum status store_put_number(struct store *store, const char *name, uint64_t value)
+{
+    char bytes[8];
+    put_u64le(bytes, value);
+    return store_put(store, STORE_STATE, span_cstr(name), span_of(bytes, sizeof bytes));
+}
+
 enum status store_delete(struct store *store, enum store_table table, struct span key)
 {
     return store->ops->delete (store, table, key);

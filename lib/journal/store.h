@@ -43,6 +43,8 @@ void store_close(struct store *store);
 MUST_USE enum status store_begin(struct store *store);
 MUST_USE enum status store_put(struct store *store, enum store_table table, struct span key,
                                struct span value);
+/* The same for a number in STORE_STATE: 8 bytes, little-endian. */
+MUST_USE enum status store_put_number(struct store *store, const char *name, uint64_t value);
 MUST_USE enum status store_delete(struct store *store, enum store_table table, struct span key);
 /* Durable when OK. */
 MUST_USE enum status store_commit(struct store *store);

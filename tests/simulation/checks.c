@@ -408,40 +408,6 @@ static void journal_says(void *arg, const char *text)
     sim_fail(arg, "C4", "%s", text);
 }
 
-/* An index that is filling (it was made while the proxy could not look) has content that no row
- * brings. Until it is seeded, aliases that swap to it and the index that has their content stay as
- * they are on the standby, and that is no difference. */
-static bool waits_for_a_seed(const struct sim *sim, struct span line)
-{
-    bool of_aliases = span_starts(line, SPAN("aliases of "));
-    for (const struct life *life = sim->standby->lives; life != NULL; life = life->hh.next) {
-        bool kept = life->state == LIFE_HELD && life->ending;
-        if (life->name != NULL && (kept || (of_aliases && life->aliases_held)) &&
-            memmem(line.data, line.size, life->name, strlen(life->name)) != NULL)
-            return true;
-    }
-    return false;
-}
-
-/* Takes what is no difference out of TEXT; how many lines are left. */
-static size_t drop_what_waits(const struct sim *sim, struct buffer *text)
-{
-    struct buffer kept = {0};
-    size_t count = 0;
-    for (size_t at = 0; at < text->size;) {
-        const char *end = memchr(text->data + at, '\n', text->size - at);
-        size_t size = end == NULL ? text->size - at : (size_t)(end - text->data) - at + 1;
-        if (!waits_for_a_seed(sim, span_of(text->data + at, size))) {
-            buffer_append_span(&kept, span_of(text->data + at, size));
-            count++;
-        }
-        at += size;
-    }
-    buffer_fini(text);
-    *text = kept;
-    return count;
-}
-
 void checks_at_end(struct sim *sim)
 {
     struct buffer differences = {0};
@@ -449,8 +415,6 @@ void checks_at_end(struct sim *sim)
         sim_fail(sim, "C4", "the journal contradicts itself");
     check_items(sim);
     size_t count = model_compare(sim->clusters[PRIMARY], sim->clusters[STANDBY], 0, &differences);
-    if (count != 0)
-        count = drop_what_waits(sim, &differences);
     if (count != 0)
         sim_fail(sim, "C3", "the clusters differ in %zu things:\n%s", count,
                  buffer_cstr(&differences));

@@ -417,6 +417,28 @@ void clients_start(struct sim *sim)
                   (void *)(uintptr_t)i);
 }
 
+/* Writes by somebody who does not know of Tandem. */
+static void write_before(struct sim *sim)
+{
+    size_t count = sim_below(sim, 40);
+    struct buffer target = {0}, body = {0};
+    for (size_t i = 0; i < count; i++) {
+        struct op_item item = {.token = ++sim->next_token};
+        choose_document(sim, &item, false);
+        if (strcmp(item.index, "al") == 0)
+            strcpy(item.index, "alpha");
+        buffer_clear(&target);
+        buffer_clear(&body);
+        append_target(&target, &item, "_doc");
+        append_source(sim, &body, item.token);
+        bool delete = sim_chance(sim, 200);
+        network_ask(sim, PRIMARY, delete ? "DELETE" : "PUT", buffer_cstr(&target),
+                    delete ? "" : buffer_cstr(&body));
+    }
+    buffer_fini(&target);
+    buffer_fini(&body);
+}
+
 /* What is there before Tandem is. */
 void clients_setup(struct sim *sim)
 {
@@ -437,6 +459,8 @@ void clients_setup(struct sim *sim)
         network_ask(sim, PRIMARY, "PUT", "/delta",
                     "{\"settings\":{\"index.default_pipeline\":\"stamp\"}}");
     }
+    if (sim_chance(sim, 500))
+        write_before(sim);
 }
 
 void clients_free(struct sim *sim)

@@ -37,6 +37,7 @@ void faults_plan(struct sim *sim)
     plan->write_twice = rate(sim, 80);
     plan->item_busy = rate(sim, 200);
     plan->own_lost = rate(sim, 60);
+    plan->page_slow = rate(sim, 300);
     plan->bulk_lost = rate(sim, 150);
     plan->bulk_answer_lost = rate(sim, 150);
     plan->bulk_late = rate(sim, 150);

@@ -61,7 +61,7 @@ struct sim_loop {
 /* What can go wrong in this history; chances are per 1000. */
 struct plan {
     unsigned write_unsent, write_lost, answer_lost, write_late, answer_5xx, write_twice, item_busy;
-    unsigned own_lost;
+    unsigned own_lost, page_slow;
     unsigned bulk_lost, bulk_answer_lost, bulk_late, bulk_busy, bulk_5xx, row_busy;
     unsigned client_gone;
     unsigned slow_commit;

@@ -4,12 +4,14 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include <inttypes.h>
+#include <stdlib.h>
 
 #include "conf/settings.h"
 #include "replicator/standby.h"
 #include "sim.h"
 
 #define TICK_QUIET_US (250 * MS)
+#define PAGE_SLOW_MAX_US (40 * SECOND)
 
 static struct sim *sim_of(struct standby *sb)
 {
@@ -30,6 +32,36 @@ static void world_call(struct standby *sb, struct es_call *call)
 {
     bool bulk = memmem(call->target.data, call->target.size, "_bulk", 5) != NULL;
     network_call(sim_of(sb), STANDBY, PROCESS_REPLICATOR, bulk ? FLIGHT_BULK : FLIGHT_OWN, call);
+}
+
+/* A call to the primary that begins late: it takes long to answer. */
+struct slow_call {
+    struct es_call *call;
+};
+
+static void slow_call_begins(struct sim *sim, void *arg)
+{
+    struct slow_call *slow = arg;
+    network_call(sim, PRIMARY, PROCESS_REPLICATOR, FLIGHT_OWN, slow->call);
+    free(slow);
+}
+
+static void world_primary_call(struct standby *sb, struct es_call *call)
+{
+    struct sim *sim = sim_of(sb);
+    if (sim->healed || !sim_chance(sim, sim->plan.page_slow)) {
+        network_call(sim, PRIMARY, PROCESS_REPLICATOR, FLIGHT_OWN, call);
+        return;
+    }
+    struct slow_call *slow = bytes_zalloc(sizeof *slow);
+    slow->call = call;
+    sim_after(sim, sim_below(sim, PAGE_SLOW_MAX_US), PROCESS_REPLICATOR, slow_call_begins, free,
+              slow);
+}
+
+static bool world_primary_uuid(struct standby *sb, struct buffer *out)
+{
+    return journal_get(sim_of(sb)->reader, JOURNAL_STATE, SPAN("cluster_uuid"), out) == STATUS_OK;
 }
 
 static enum status world_read(struct standby *sb, uint64_t from, size_t max_records,
@@ -67,9 +99,16 @@ static void world_report(struct standby *sb, uint64_t seq)
     sim->reported = seq;
 }
 
-static const struct standby_world world = {world_now,      world_wall,         world_call,
-                                           world_read,     world_journal_info, world_definitions,
-                                           world_ask_mark, world_report};
+static const struct standby_world world = {.now_us = world_now,
+                                           .wall_us = world_wall,
+                                           .call = world_call,
+                                           .primary_call = world_primary_call,
+                                           .primary_uuid = world_primary_uuid,
+                                           .read = world_read,
+                                           .journal_info = world_journal_info,
+                                           .definitions = world_definitions,
+                                           .ask_mark = world_ask_mark,
+                                           .report = world_report};
 
 static void start_again(struct sim *sim, void *arg)
 {
@@ -77,13 +116,13 @@ static void start_again(struct sim *sim, void *arg)
     replicator_start(sim);
 }
 
-/* A replicator that stopped so that its next start puts things right is started by systemd; other
+/* A replicator that stopped so that taking over once more puts things right does that; other
  * stops need a person. */
 static void look(struct sim *sim)
 {
     if (sim->standby->state != STANDBY_STOPPED)
         return;
-    if (strstr(sim->standby->why, "the next start of the replicator") == NULL) {
+    if (!sim->standby->begin_again) {
         sim_fail(sim, "C8", "the replicator stopped: %s", sim->standby->why);
         return;
     }
@@ -177,6 +216,9 @@ const char *replicator_busy(struct sim *sim)
     for (const struct life *life = sb->lives; life != NULL; life = life->hh.next)
         if (life->state != LIFE_READY && life->state != LIFE_GONE)
             return "the replicator has an index that is not ready";
+    for (const struct life *life = sb->lives; life != NULL; life = life->hh.next)
+        if (life->filling && life->state != LIFE_GONE)
+            return "the replicator has an index that is not seeded";
     if (sb->doc_busy || replay_safe_checkpoint(sb) > sb->stored_checkpoint)
         return "the replicator has not stored its position";
     return NULL;

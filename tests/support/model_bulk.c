@@ -305,6 +305,8 @@ void mget_call(struct call *call, struct span index)
 struct search {
     int64_t from, size, total, shown;
     bool version, numbers, source;
+    int64_t above, up_to; /* a range of _seq_no */
+    int64_t shard;        /* the only one; -1: all */
 };
 
 static int by_seq_no(const void *a, const void *b)
@@ -349,7 +351,7 @@ static void search_shard(struct call *call, struct search *search, const struct 
     size_t count = 0;
     HASH_ITER(hh, shard->docs, doc, next)
     {
-        if (!doc->deleted)
+        if (!doc->deleted && doc->seq_no > search->above && doc->seq_no <= search->up_to)
             sorted[count++] = doc;
     }
     qsort(sorted, count, sizeof *sorted, by_seq_no);
@@ -375,8 +377,23 @@ static void search_answer(struct call *call, struct search *search, const struct
                        "\"skipped\":0,\"failed\":0},\"hits\":{\"max_score\":1.0,\"hits\":[");
     for (size_t i = 0; i < list->count; i++)
         for (uint32_t shard = 0; shard < list->list[i]->shard_count; shard++)
-            search_shard(call, search, list->list[i], &list->list[i]->shards[shard]);
+            if (search->shard < 0 || search->shard == shard)
+                search_shard(call, search, list->list[i], &list->list[i]->shards[shard]);
     buffer_appendf(out, "],\"total\":{\"value\":%" PRId64 ",\"relation\":\"eq\"}}}", search->total);
+}
+
+/* The one query there is, {"range":{"_seq_no":{"gt":N,"lte":M}}}, and the shard that is asked. */
+static void search_limits(struct call *call, struct search *search)
+{
+    struct buffer preference = {0};
+    struct span range = json_path(call->request->body, "query/range/_seq_no");
+    if (range.size != 0) {
+        json_to_i64(json_member(range, SPAN("gt")), &search->above);
+        json_to_i64(json_member(range, SPAN("lte")), &search->up_to);
+    }
+    if (call_param(call, "preference", &preference))
+        (void)sscanf(buffer_cstr(&preference), "_shards:%" SCNd64, &search->shard);
+    buffer_fini(&preference);
 }
 
 void search_call(struct call *call, struct span index, bool count)
@@ -384,7 +401,8 @@ void search_call(struct call *call, struct span index, bool count)
     struct failure failure = {.shard = -1};
     struct index_list list = {0};
     struct span body = call->request->body;
-    struct search search = {.size = 10, .source = true};
+    struct search search = {
+        .size = 10, .source = true, .above = -1, .up_to = INT64_MAX, .shard = -1};
     struct span filter = json_member(body, SPAN("_source"));
     if (!indices_resolve(call->cluster, index, call_flag(call, "ignore_unavailable", false), true,
                          &list, &failure)) {
@@ -393,6 +411,7 @@ void search_call(struct call *call, struct span index, bool count)
     }
     json_to_i64(json_member(body, SPAN("from")), &search.from);
     json_to_i64(json_member(body, SPAN("size")), &search.size);
+    search_limits(call, &search);
     search.version = raw_is_true(json_member(body, SPAN("version")));
     search.numbers = raw_is_true(json_member(body, SPAN("seq_no_primary_term")));
     search.source = filter.size == 0 || filter.data[0] != 'f';

@@ -209,7 +209,8 @@ static void shards_call(struct call *call, bool stats)
     struct failure failure = {.shard = -1};
     struct index_list list = {0};
     bool named = call->segments[0].data[0] != '_';
-    if (!indices_resolve(call->cluster, named ? call->segments[0] : SPAN("_all"), false, true,
+    if (!indices_resolve(call->cluster, named ? call->segments[0] : SPAN("_all"),
+                         call_flag(call, "ignore_unavailable", false), true,
                          &list, &failure))
         answer_failure(call, &failure);
     else if (stats)

@@ -18,12 +18,15 @@ from tandem import Tandem, request
 EXCLUDE = list(compare.EXCLUDED) + ["direct-*"]
 
 
-def shared_tandem(request, clusters, run_folder, settings=None, standbys=("b",), equal=True):
+def shared_tandem(request, clusters, run_folder, settings=None, standbys=("b",), equal=True, before=None,
+                  kind="opensearch-2.19"):
     """For a fixture, of the scope of a module or of one test: a generator.
 
     equal: at the end the standby must equal the primary.
+    before: is given the primary's URL before Tandem sees it.
+    kind: of the engines.
     """
-    primary, *others = clusters.get("opensearch-2.19", ("a",) + tuple(standbys))
+    primary, *others = clusters.get(kind, ("a",) + tuple(standbys))
     name = re.sub(r"[^A-Za-z0-9_.-]", "_", request.node.name)
     folder = os.path.join(run_folder, name)
     shutil.rmtree(folder, ignore_errors=True)
@@ -33,6 +36,8 @@ def shared_tandem(request, clusters, run_folder, settings=None, standbys=("b",),
     failed_before = request.session.testsfailed
     ok = False
     try:
+        if before is not None:
+            before(primary.url)
         running.start()
         yield running
         if request.session.testsfailed == failed_before:

@@ -1,6 +1,6 @@
 """test_filling.py - indices whose content no row explains: made from others, restored; what a standby keeps for their sake.
 
-Nothing fills them yet, so each test has a Tandem of its own, and the clusters need not be equal when it ends.
+Nobody seeds them here, so each test has a Tandem of its own, and the clusters need not be equal when it ends.
 
 SPDX-License-Identifier: Apache-2.0
 """
@@ -19,25 +19,21 @@ SNAPSHOT = REPOSITORY + "/one"
 
 @pytest.fixture
 def tandem(request, clusters, run_folder):
-    yield from shared_tandem(request, clusters, run_folder, equal=False)
+    yield from shared_tandem(request, clusters, run_folder, {"seed.mode": "manual"}, equal=False)
 
 
 @pytest.fixture
 def restoring(request, clusters, run_folder):
-    yield from shared_tandem(request, clusters, run_folder, {"unreplicated.allow": ["restore"]}, equal=False)
+    yield from shared_tandem(request, clusters, run_folder, {"unreplicated.allow": ["restore"], "seed.mode": "manual"}, equal=False)
 
 
 def there(tandem, index):
     return request(tandem.standby.url, "HEAD", "/" + index).status == 200
 
 
-def proxy_status(tandem, index):
-    return next((each for each in tandem.proxy.status()["indices"] if each["name"] == index), None)
-
-
 def wait_filling(tandem, index):
     """Until both programs say so of INDEX, and the standby has it."""
-    wait_until(lambda: (proxy_status(tandem, index) or {}).get("state") == "filling", SOON_S, "the proxy says so")
+    wait_until(lambda: index in tandem.proxy.status()["had_content"], SOON_S, "the proxy says so")
     wait_until(lambda: (index_status(tandem, index) or {}).get("state") == "filling", SOON_S,
                "the replicator says so")
     assert there(tandem, index)

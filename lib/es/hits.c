@@ -1,0 +1,58 @@
+/* hits.c - the documents in an answer to a search.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "es/hits.h"
+
+enum status hits_init(struct hits_walk *walk, struct span body, int64_t *shards)
+{
+    int64_t failed = 1, total = 0;
+
+    if (!json_to_i64(json_path(body, "_shards/failed"), &failed) ||
+        !json_to_i64(json_path(body, "_shards/total"), &total) || failed != 0 ||
+        json_is_true(json_member(body, SPAN("timed_out"))) ||
+        !json_enter(&walk->walk, json_path(body, "hits/hits"), '['))
+        return STATUS_BAD_INPUT;
+    if (shards != NULL)
+        *shards = total;
+    return STATUS_OK;
+}
+
+static bool take_number(struct span value, int64_t *number)
+{
+    return json_to_i64(value, number) && *number >= 0;
+}
+
+/* One walk over the hit's members: `_source` is long, and need not be passed over for each of them. */
+enum status hits_next(struct hits_walk *walk, struct hit *hit)
+{
+    struct json_walk members;
+    struct span key, value, one;
+    int64_t term = 0;
+    bool has_seq_no = false;
+
+    if (!json_next_element(&walk->walk, &one))
+        return walk->walk.failed ? STATUS_BAD_INPUT : STATUS_NOT_FOUND;
+    *hit = (struct hit){.seq_no = -1};
+    if (!json_enter(&members, one, '{'))
+        return STATUS_BAD_INPUT;
+    while (json_next_member(&members, &key, &value)) {
+        if (span_equal(key, SPAN("_id")))
+            hit->id = value;
+        else if (span_equal(key, SPAN("_routing")))
+            hit->routing = value;
+        else if (span_equal(key, SPAN("_type")) && !json_string_is(value, SPAN("_doc")))
+            hit->type = value;
+        else if (span_equal(key, SPAN("_source")))
+            hit->source = value;
+        else if (span_equal(key, SPAN("_seq_no")))
+            has_seq_no = take_number(value, &hit->seq_no);
+        else if (span_equal(key, SPAN("_primary_term")))
+            (void)take_number(value, &term);
+        else if (span_equal(key, SPAN("_version")))
+            (void)json_to_i64(value, &hit->version);
+    }
+    hit->term = (uint64_t)term;
+    hit->has_numbers = has_seq_no && term > 0;
+    return members.failed || !json_is_string(hit->id) ? STATUS_BAD_INPUT : STATUS_OK;
+}

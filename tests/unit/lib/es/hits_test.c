@@ -1,0 +1,102 @@
+/* hits_test.c - answers to searches: only whole ones count.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "es/hits.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <cmocka.h>
+
+#define ANSWER(shards, more, hits)                                                                 \
+    "{\"took\":1,\"timed_out\":" more ",\"_shards\":" shards ",\"hits\":{\"max_score\":null,"       \
+    "\"hits\":[" hits "]}}"
+#define ONE_SHARD "{\"total\":1,\"successful\":1,\"skipped\":0,\"failed\":0}"
+
+static void a_whole_answer_gives_its_documents(void **state)
+{
+    struct hits_walk walk;
+    struct hit hit;
+    int64_t shards = 0;
+    struct span body = SPAN(ANSWER(
+        ONE_SHARD, "false",
+        "{\"_index\":\"i\",\"_type\":\"_doc\",\"_id\":\"a\\u00e9\",\"_version\":3,\"_seq_no\":0,"
+        "\"_primary_term\":2,\"_routing\":\"r\",\"_source\":{\"n\": 1.0}},"
+        "{\"_index\":\"i\",\"_type\":\"book\",\"_id\":\"b\",\"_score\":null,\"_source\":{}}"));
+    (void)state;
+    assert_int_equal(hits_init(&walk, body, &shards), STATUS_OK);
+    assert_int_equal(shards, 1);
+    assert_int_equal(hits_next(&walk, &hit), STATUS_OK);
+    assert_true(span_equal(hit.id, SPAN("\"a\\u00e9\"")));
+    assert_true(span_equal(hit.routing, SPAN("\"r\"")));
+    assert_true(span_equal(hit.source, SPAN("{\"n\": 1.0}")));
+    assert_int_equal(hit.type.size, 0);
+    assert_true(hit.has_numbers);
+    assert_int_equal(hit.seq_no, 0);
+    assert_int_equal(hit.term, 2);
+    assert_int_equal(hit.version, 3);
+    assert_int_equal(hits_next(&walk, &hit), STATUS_OK);
+    assert_true(span_equal(hit.type, SPAN("\"book\"")));
+    assert_false(hit.has_numbers);
+    assert_int_equal(hit.routing.size, 0);
+    assert_int_equal(hits_next(&walk, &hit), STATUS_NOT_FOUND);
+}
+
+static void an_answer_that_is_not_whole_is_none(void **state)
+{
+    static const char *const answers[] = {
+        ANSWER("{\"total\":2,\"successful\":1,\"skipped\":0,\"failed\":1}", "false", ""),
+        ANSWER(ONE_SHARD, "true", ""),
+        "{\"took\":1,\"timed_out\":false,\"hits\":{\"hits\":[]}}",
+        "{\"took\":1,\"timed_out\":false,\"_shards\":" ONE_SHARD "}",
+        "{\"error\":{}}",
+        "",
+        "<html>",
+    };
+    struct hits_walk walk;
+    (void)state;
+    for (size_t i = 0; i < sizeof answers / sizeof *answers; i++)
+        if (hits_init(&walk, span_cstr(answers[i]), NULL) != STATUS_BAD_INPUT)
+            fail_msg("%s is taken", answers[i]);
+}
+
+static void an_answer_that_is_cut_ends_badly(void **state)
+{
+    static const char whole[] =
+        ANSWER(ONE_SHARD, "false", "{\"_id\":\"a\",\"_source\":{\"n\":1}},{\"_id\":\"b\"}");
+    const size_t end_of_hits = sizeof whole - 1 - strlen("}}");
+    (void)state;
+    for (size_t size = 0; size < end_of_hits; size++) {
+        struct hits_walk walk;
+        struct hit hit;
+        enum status status = hits_init(&walk, span_of(whole, size), NULL);
+        while (status == STATUS_OK)
+            status = hits_next(&walk, &hit);
+        if (status != STATUS_BAD_INPUT)
+            fail_msg("cut at %zu it is taken for whole", size);
+    }
+}
+
+static void a_hit_without_an_id_is_none(void **state)
+{
+    struct hits_walk walk;
+    struct hit hit;
+    (void)state;
+    assert_int_equal(
+        hits_init(&walk, SPAN(ANSWER(ONE_SHARD, "false", "{\"_source\":{}}")), NULL), STATUS_OK);
+    assert_int_equal(hits_next(&walk, &hit), STATUS_BAD_INPUT);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_whole_answer_gives_its_documents),
+        cmocka_unit_test(an_answer_that_is_not_whole_is_none),
+        cmocka_unit_test(an_answer_that_is_cut_ends_badly),
+        cmocka_unit_test(a_hit_without_an_id_is_none),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -46,10 +46,13 @@ def is_filling(tandem, index):
     return status is not None and status["state"] == "filling"
 
 
+def is_seeded(tandem, index):
+    return request(tandem.standby.url, "HEAD", "/" + index).status == 200 and index_status(tandem, index) is None
+
+
 def wait_seeded(tandem, *indices, deadline_s=SEEDED_S):
     for index in indices:
-        wait_until(lambda: request(tandem.standby.url, "HEAD", "/" + index).status == 200
-                   and index_status(tandem, index) is None, deadline_s, index + " is seeded")
+        wait_until(lambda: is_seeded(tandem, index), deadline_s, index + " is seeded")
 
 
 def seeding(settings=None, equal=True, kind="opensearch-2.19", **indices):
@@ -80,7 +83,7 @@ def test_what_was_there_before_is_copied(plain):
     assert theirs == ours["_primary_term"] * 2 ** 40 + ours["_seq_no"]
 
 
-slow = seeding({"seed.rate_max": 1500}, old=dict(count=ALL))
+slow = seeding({"seed.rate_max": 400}, old=dict(count=ALL))
 
 
 def test_what_is_deleted_or_written_meanwhile_stays_so(slow):
@@ -103,7 +106,7 @@ def test_the_limit_is_kept(slow):
     wait_seeded(slow, "old")
     log = open(slow.replicator.log_path).read()
     took = float(log.split("index old is seeded (documents=2000 ")[1].split("seconds=")[1].split(")")[0])
-    assert took > 1, "2000 documents at 1500/s took only %.1f s" % took
+    assert took > 3, "2000 documents at 400/s took only %.1f s" % took
 
 
 big = seeding({"seed.rate_max": 4000}, old=dict(count=12000), routed=dict(count=6000, routed=True))
@@ -128,7 +131,7 @@ def test_kills_in_the_middle_lose_nothing(big, seed):
     try:
         for _ in range(5):
             before = seen(big)
-            wait_until(lambda: seen(big) > before + chance.randrange(1500) or not is_filling(big, "old"), 30,
+            wait_until(lambda: seen(big) > before + chance.randrange(1500) or is_seeded(big, "old"), 30,
                        "the seed goes on")
             daemon = chance.choice([big.replicator, big.replicator, big.proxy])
             daemon.kill9()
@@ -298,15 +301,11 @@ def test_a_million_documents_under_load_with_kills(million, seed):
     try:
         for _ in range(6):
             before = seen(million)
-            wait_until(lambda: seen(million) > before + 50000 + chance.randrange(50000) or not is_filling(million, "old"),
+            wait_until(lambda: seen(million) > before + 50000 + chance.randrange(50000) or is_seeded(million, "old"),
                        120, "the seed goes on")
-            daemon = chance.choice([million.replicator, million.proxy, million.standby])
-            if daemon is million.standby:
-                million.standby.kill9()
-                million.standby.start()
-            else:
-                daemon.kill9()
-                daemon.start()
+            victim = chance.choice([million.replicator, million.proxy, million.standby])
+            victim.kill9()
+            victim.restart()
     finally:
         ended.set()
         for writer in writers:

@@ -93,8 +93,7 @@ static bool confirmed(const struct ctl *ctl, const struct request *request, cons
     return false;
 }
 
-/* The standby called NAME; without a name the only one. NULL: it was said why not. */
-static const struct standby_settings *find_standby(const struct ctl *ctl, const char *name)
+const struct standby_settings *ctl_standby(const struct ctl *ctl, const char *name)
 {
     const struct settings *settings = ctl->settings;
 
@@ -245,7 +244,7 @@ static enum ctl_exit give_order(struct ctl *ctl, const struct order *order)
         return CTL_REFUSED;
     if (request.words > 1)
         return ctl_usage("%s needs the name of one standby", order->verb);
-    if ((standby = find_standby(ctl, request.words == 0 ? NULL : request.word[0])) == NULL)
+    if ((standby = ctl_standby(ctl, request.words == 0 ? NULL : request.word[0])) == NULL)
         return CTL_REFUSED;
     if (order->warning != NULL && !confirmed(ctl, &request, order->warning))
         return CTL_REFUSED;
@@ -321,7 +320,7 @@ enum ctl_exit ctl_seed(struct ctl *ctl)
         return CTL_REFUSED;
     if (request.words != 0)
         return ctl_usage("seed takes --index PATTERN, not %s", request.word[0]);
-    if ((standby = find_standby(ctl, request.standby)) == NULL)
+    if ((standby = ctl_standby(ctl, request.standby)) == NULL)
         return CTL_REFUSED;
     if (request.again && request.index == NULL)
         return ctl_usage("seed --again needs --index PATTERN: it copies what is there already");
@@ -362,7 +361,7 @@ static enum ctl_exit list_all_parked(struct ctl *ctl, const struct request *requ
     const struct standby_settings *one = NULL;
     size_t failed = 0;
 
-    if (request->standby != NULL && (one = find_standby(ctl, request->standby)) == NULL)
+    if (request->standby != NULL && (one = ctl_standby(ctl, request->standby)) == NULL)
         return CTL_REFUSED;
     if (one != NULL)
         return list_parked(one);
@@ -389,7 +388,7 @@ enum ctl_exit ctl_parked(struct ctl *ctl)
         return ctl_usage("parked needs one of: list retry drop");
     if (request.all == (request.seq != 0))
         return ctl_usage("parked %s needs either --seq N or --all", verb);
-    if ((standby = find_standby(ctl, request.standby)) == NULL)
+    if ((standby = ctl_standby(ctl, request.standby)) == NULL)
         return CTL_REFUSED;
     if (strcmp(verb, "drop") == 0 &&
         !confirmed(

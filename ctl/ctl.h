@@ -54,6 +54,9 @@ void answer_fini(struct answer *answer);
 /* The text of member NAME of OBJECT, or OTHERWISE. */
 const char *json_text(const json_t *object, const char *name, const char *otherwise);
 
+/* The standby called NAME; without a name (NULL) the only one. NULL: it was said why not. */
+const struct standby_settings *ctl_standby(const struct ctl *ctl, const char *name);
+
 /* ------------------------------------------------------------------------------------------------
  * Commands: each takes its options from ctl->argv. */
 
@@ -63,6 +66,8 @@ enum ctl_exit ctl_pause(struct ctl *ctl);
 enum ctl_exit ctl_resume(struct ctl *ctl);
 enum ctl_exit ctl_release(struct ctl *ctl);
 enum ctl_exit ctl_seed(struct ctl *ctl);
+enum ctl_exit ctl_verify(struct ctl *ctl);
+enum ctl_exit ctl_repair(struct ctl *ctl);
 enum ctl_exit ctl_parked(struct ctl *ctl);
 
 #endif

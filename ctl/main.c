@@ -33,6 +33,8 @@ static const char help[] =
     "again\n"
     "  seed [--index PATTERN]          copy what indices held before Tandem saw them; --again: once "
     "more\n"
+    "  verify [--index PATTERN]        compare a standby with the primary, document by document\n"
+    "  repair [--index PATTERN]        the same, and say what would be written; --apply writes it\n"
     "  parked list [--standby NAME]    rows that a standby refused\n"
     "  parked retry --seq N | --all    send them again          [--standby NAME]\n"
     "  parked drop --seq N | --all     give them up for good    [--standby NAME]\n"
@@ -207,6 +209,8 @@ static const struct {
     {"resume", ctl_resume, true},
     {"release", ctl_release, true},
     {"seed", ctl_seed, true},
+    {"verify", ctl_verify, true},
+    {"repair", ctl_repair, true},
     {"parked", ctl_parked, true},
     {"journal", ctl_journal, true},
     {"docs", ctl_docs, false},

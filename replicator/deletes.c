@@ -56,22 +56,6 @@ enum status deletes_remember(struct standby *sb, uint32_t incarnation, uint64_t 
                      span_of(value, sizeof value));
 }
 
-void standby_on_mark_number(struct standby *sb, uint64_t number)
-{
-    if (sb->mark_asked_epoch != 0 && sb->mark_number == 0)
-        sb->mark_number = number;
-}
-
-void deletes_on_mark(struct standby *sb, uint64_t number, uint64_t seq)
-{
-    if (sb->mark_number != 0 && number >= sb->mark_number && sb->mark_seq == 0)
-        sb->mark_seq = seq;
-    if (seq > sb->marks[1]) {
-        sb->marks[0] = sb->marks[1];
-        sb->marks[1] = seq;
-    }
-}
-
 struct forgetting {
     struct standby *sb;
     uint64_t epoch;
@@ -114,11 +98,12 @@ void deletes_tick(struct standby *sb, uint64_t now_us)
 {
     /* What .tandem says must have passed the mark: a replicator that lost its tables starts from
      * there. */
-    if (sb->mark_seq != 0 && sb->stored_checkpoint >= sb->mark_seq) {
+    if (sb->deletes_mark.seq != 0 && sb->stored_checkpoint >= sb->deletes_mark.seq) {
         /* A parked row may be older than a delete, and be sent after it at any time. */
         if (parked_count(sb) == 0 && forget(sb, sb->mark_asked_epoch))
             return; /* the rest with the next tick */
-        sb->mark_asked_epoch = sb->mark_number = sb->mark_seq = 0;
+        mark_forget(sb, &sb->deletes_mark);
+        sb->mark_asked_epoch = 0;
     }
     if (now_us < sb->mark_next_us || sb->mark_asked_epoch != 0)
         return;
@@ -127,6 +112,5 @@ void deletes_tick(struct standby *sb, uint64_t now_us)
     if (store_count(sb->store, STORE_DELETES) == 0 && !moved)
         return;
     sb->mark_asked_epoch = sb->epoch++; /* the new epoch is stored with the next position */
-    sb->mark_number = sb->mark_seq = 0;
-    sb->world->ask_mark(sb);
+    mark_await(sb, &sb->deletes_mark);
 }

@@ -26,6 +26,7 @@
 #include "replicator/report.h"
 #include "replicator/seed.h"
 #include "replicator/standby.h"
+#include "replicator/verify.h"
 
 #define EXIT_DECIDE 1
 #define EXIT_CANNOT_START 2
@@ -243,17 +244,21 @@ static void answer_pause(struct admin_request *request, void *arg)
     admin_reply_json(request, under_way ? 202 : 200, json_pack("{s:b}", "paused", pause));
 }
 
+static bool is_said(struct admin_request *request, const char *name)
+{
+    struct buffer value = {0};
+    bool is = admin_parameter(request, name, &value) && span_equal(buffer_span(&value), SPAN("true"));
+    buffer_fini(&value);
+    return is;
+}
+
 static void answer_release(struct admin_request *request, void *arg)
 {
     struct program *program = arg;
     char why[600];
-    struct buffer force = {0};
     if (!has_standby(request, program))
         return;
-    bool forced =
-        admin_parameter(request, "force", &force) && span_equal(buffer_span(&force), SPAN("true"));
-    buffer_fini(&force);
-    if (!release_begin(program->standby, forced, why, sizeof why)) {
+    if (!release_begin(program->standby, is_said(request, "force"), why, sizeof why)) {
         admin_reply_error(request, 409, "nothing was changed: %s", why);
         return;
     }
@@ -278,13 +283,10 @@ static void answer_unpark(struct admin_request *request, void *arg)
 {
     struct program *program = arg;
     uint64_t seq = 0;
-    struct buffer all = {0};
     if (!has_standby(request, program))
         return;
     bool named = admin_parameter_u64(request, "seq", &seq) && seq != 0;
-    bool everything =
-        admin_parameter(request, "all", &all) && span_equal(buffer_span(&all), SPAN("true"));
-    buffer_fini(&all);
+    bool everything = is_said(request, "all");
     if (named == everything) {
         admin_reply_error(request, 400,
                           "nothing was changed: say seq=N (a number above 0), or all=true");
@@ -302,7 +304,7 @@ static void answer_unpark(struct admin_request *request, void *arg)
 static void answer_seed(struct admin_request *request, void *arg)
 {
     struct program *program = arg;
-    struct buffer index = {0}, again = {0};
+    struct buffer index = {0};
     if (!has_standby(request, program))
         return;
     if (program->standby->state != STANDBY_RUNNING) {
@@ -311,8 +313,7 @@ static void answer_seed(struct admin_request *request, void *arg)
         return;
     }
     bool named = admin_parameter(request, "index", &index);
-    bool repeat =
-        admin_parameter(request, "again", &again) && span_equal(buffer_span(&again), SPAN("true"));
+    bool repeat = is_said(request, "again");
     int count = seed_ask(program->standby, named ? buffer_cstr(&index) : NULL, repeat);
     if (count == 0)
         admin_reply_error(request, 404, "nothing was changed: no index%s%s %s",
@@ -321,7 +322,49 @@ static void answer_seed(struct admin_request *request, void *arg)
     else
         admin_reply_json(request, count < 0 ? 500 : 200, json_pack("{s:i}", "asked", count));
     buffer_fini(&index);
-    buffer_fini(&again);
+}
+
+static void begin_verify(struct admin_request *request, struct program *program)
+{
+    struct buffer index = {0};
+    bool named = admin_parameter(request, "index", &index);
+    int count = verify_begin(program->standby, named ? buffer_cstr(&index) : NULL,
+                             is_said(request, "repair"), is_said(request, "force"));
+    if (count == 0)
+        admin_reply_error(request, 404, "nothing was begun: no index%s%s is replicated",
+                          named ? " that is called " : "", named ? buffer_cstr(&index) : "");
+    else if (count == -1)
+        admin_reply_error(request, 409,
+                          "nothing was begun: a verification or a repair is under way already; wait "
+                          "for it, or cancel it");
+    else
+        admin_reply_json(request, count < 0 ? 500 : 202, json_pack("{s:i}", "indices", count));
+    buffer_fini(&index);
+}
+
+static void answer_verify(struct admin_request *request, void *arg)
+{
+    struct program *program = arg;
+    if (!has_standby(request, program))
+        return;
+    if (span_equal(request->method, SPAN("GET")))
+        admin_reply_json(request, 200, verify_report(program->standby));
+    else if (program->standby->state != STANDBY_RUNNING)
+        admin_reply_error(request, 409, "nothing was begun: the standby is %s",
+                          standby_state_name(program->standby));
+    else
+        begin_verify(request, program);
+}
+
+static void answer_verify_cancel(struct admin_request *request, void *arg)
+{
+    struct program *program = arg;
+    if (!has_standby(request, program))
+        return;
+    if (verify_cancel(program->standby))
+        admin_reply_json(request, 200, verify_report(program->standby));
+    else
+        admin_reply_error(request, 409, "nothing was changed: no verification is under way");
 }
 
 static bool start_admin(struct program *program, char *why, size_t why_size)
@@ -336,6 +379,9 @@ static bool start_admin(struct program *program, char *why, size_t why_size)
     admin_route(program->admin, "POST", "/_tandem/resume", answer_pause, program);
     admin_route(program->admin, "POST", "/_tandem/release", answer_release, program);
     admin_route(program->admin, "POST", "/_tandem/seed", answer_seed, program);
+    admin_route(program->admin, "GET", "/_tandem/verify", answer_verify, program);
+    admin_route(program->admin, "POST", "/_tandem/verify", answer_verify, program);
+    admin_route(program->admin, "POST", "/_tandem/verify/cancel", answer_verify_cancel, program);
     admin_route(program->admin, "GET", "/_tandem/parked", answer_parked, program);
     admin_route(program->admin, "POST", "/_tandem/parked/retry", answer_unpark, program);
     admin_route(program->admin, "POST", "/_tandem/parked/drop", answer_unpark, program);

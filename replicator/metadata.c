@@ -8,7 +8,7 @@
  *  1. its document in .tandem says what is about to be made
  *  2. it is created with the primary's definition and a marker alias `.tandem.<life>`, by which a
  *     restarted replicator knows it as its own
- *  3. the gate is closed (total_fields.limit: 1)
+ *  3. the gate is closed (total_fields.limit: 0)
  *  4. the alias of this session is added, so that rows may come
  *
  * What must hold: an index of the standby that carries no marker of ours is never changed or
@@ -289,7 +289,7 @@ static void push_gate(struct standby *sb, const char *name)
     (void)sb;
     (void)name;
 #else
-    script_push(&sb->script, NULL, "{\"index\":{\"mapping.total_fields.limit\":1}}", "PUT",
+    script_push(&sb->script, NULL, "{\"index\":{\"mapping.total_fields.limit\":0}}", "PUT",
                 "/%s/_settings", name);
 #endif
 }

@@ -27,6 +27,7 @@
 #include "es/outcome.h"
 #include "replicator/seed.h"
 #include "replicator/verdict.h"
+#include "replicator/verify.h"
 
 #define READ_RECORDS 256
 #define READ_BYTES (4u << 20)
@@ -174,6 +175,8 @@ static void finish_item(struct standby *sb, struct item *item)
     item->life->outstanding--;
     if (item->page != NULL)
         seed_on_item(item, item->again);
+    else if (item->of_repair)
+        verify_on_item(sb);
     else
         replay_mark_done(sb, item->seq);
     item_free(sb, item);
@@ -226,7 +229,7 @@ static bool settle_at_home(struct standby *sb, struct item *item, enum status *s
         return true;
     }
     /* What a seed has read it can read again. */
-    if (item->page != NULL) {
+    if (item->page != NULL || item->of_repair) {
         item->again = !life_takes_rows(life);
         return item->again;
     }
@@ -273,8 +276,8 @@ static void append_item(struct standby *sb, struct buffer *body, const struct it
     buffer_appendf(body, ",\"version\":%" PRId64 ",\"version_type\":\"external\"}}\n",
                    row->version > 0 ? row->version : 1);
 #else
-    buffer_appendf(body, ",\"version\":%" PRId64 ",\"version_type\":\"external\"}}\n",
-                   item->version);
+    buffer_appendf(body, ",\"version\":%" PRId64 ",\"version_type\":\"external%s\"}}\n",
+                   item->version, item->even_if_equal ? "_gte" : "");
 #endif
     if (row->op == ROW_INDEX) {
         json_append_line(row->source, body);
@@ -457,8 +460,8 @@ static bool take_verdict(struct standby *sb, struct item *item, const struct out
     case VERDICT_MAPPING:
         break;
     }
-    item->again = item->page != NULL;
-    if (item->page == NULL && !item->from_waiting)
+    item->again = item->page != NULL || item->of_repair;
+    if (!item->again && !item->from_waiting)
         *status = waiting_add(sb, item);
     return false;
 }
@@ -616,7 +619,7 @@ static void take_record(struct standby *sb, struct block *block, const struct re
         metadata_apply(sb, record, bytes);
         return;
     case RECORD_MARK:
-        deletes_on_mark(sb, record->mark.number, record->header.seq);
+        marks_on_record(sb, record->mark.number, record->header.seq);
         break;
     case RECORD_HELLO:
         take_hello(sb, &record->hello);

@@ -144,7 +144,7 @@ void seed_wait(struct seed *seed, const char *format, ...)
     vsnprintf(why, sizeof why, format, args);
     va_end(args);
     bytes_mend_utf8(why);
-    if (strcmp(why, seed->why) != 0)
+    if (seed->why[0] == '\0') /* said once, although the words of the next answer may be others */
         log_warn(seed->sb->name, "seeding index %s waits: %s", seed->life->name, why);
     memcpy(seed->why, why, sizeof why);
     seed->backoff_us = seed->backoff_us == 0 ? SEED_BACKOFF_MIN_US : seed->backoff_us * 2;

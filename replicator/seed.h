@@ -42,6 +42,10 @@ json_t *seed_document(const struct life *life);
 void seed_load(struct standby *sb, struct life *life, const json_t *json);
 /* What the seed of LIFE waits for, a sentence; NULL: nothing. */
 const char *seed_waits_for(const struct standby *sb, const struct life *life);
+/* False out of hours (seed.hours). */
+bool seed_may_read(const struct standby *sb);
+/* So much was read from the primary: counts against its limits. */
+void seed_note_read(struct standby *sb, uint64_t documents, uint64_t bytes);
 /* For the status: how far it is, and what it waits for; the caller's. NULL: LIFE needs none. */
 json_t *seed_report(struct standby *sb, const struct life *life);
 

@@ -80,8 +80,6 @@ void seed_wait(struct seed *seed, const char *format, ...) PRINTF_LIKE(2, 3);
 void seed_goes_on(struct seed *seed);
 /* The primary is slow, or asks for less: fewer pages at a time, and smaller ones. */
 void seed_slow_down(struct seed *seed);
-/* False out of hours. */
-bool seed_may_read(const struct standby *sb);
 /* True when CALL ended with an answer of 2xx; else SEED waits, and says why: it cannot be WHAT. */
 bool seed_answered(struct seed *seed, const struct es_call *call, const char *what);
 

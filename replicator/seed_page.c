@@ -302,18 +302,12 @@ static void fit_step(struct seed *seed, int64_t asked, int64_t rows, size_t byte
     seed->step = step < 1 ? 1 : step;
 }
 
-/* What was read counts against the limits. */
-static void note_read(struct seed *seed, int64_t rows, size_t bytes)
+void seed_note_read(struct standby *sb, uint64_t documents, uint64_t bytes)
 {
-    struct standby *sb = seed->sb;
     const struct settings *settings = sb->settings;
     uint64_t now = sb->world->now_us(sb), cost = 0;
-    seed->rows += (uint64_t)rows;
-    seed->bytes += bytes;
-    sb->seed_rows += (uint64_t)rows;
-    sb->seed_bytes += bytes;
     if (settings->seed_rate_max != 0)
-        cost = (uint64_t)rows * 1000000 / settings->seed_rate_max;
+        cost = documents * 1000000 / settings->seed_rate_max;
     if (settings->seed_bytes_max != 0 && bytes * 1000000 / settings->seed_bytes_max > cost)
         cost = bytes * 1000000 / settings->seed_bytes_max;
     sb->seed_next_us = (sb->seed_next_us > now ? sb->seed_next_us : now) + cost;
@@ -340,7 +334,11 @@ static void write_rows(struct seed_page *page)
     }
     enqueue(page, block);
     block_put(block);
-    note_read(seed, rows, bytes);
+    seed->rows += (uint64_t)rows;
+    seed->bytes += bytes;
+    page->sb->seed_rows += (uint64_t)rows;
+    page->sb->seed_bytes += bytes;
+    seed_note_read(page->sb, (uint64_t)rows, bytes);
     fit_step(seed, page->upto - page->at, rows, bytes);
     buffer_fini(&page->call.answer);
     page->again = false;

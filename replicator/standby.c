@@ -9,6 +9,7 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "replicator/seed.h"
+#include "replicator/verify.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -237,6 +238,7 @@ static void run(struct standby *sb, uint64_t now_us)
         waiting_tick(sb, now_us);
         replay_tick(sb, now_us);
         seed_tick(sb, now_us);
+        verify_tick(sb, now_us);
     }
     if (sb->state == STANDBY_STOPPED)
         return;
@@ -298,6 +300,7 @@ void standby_free(struct standby *sb)
         return;
     replay_free(sb);
     seed_free(sb);
+    verify_free(sb);
     script_fini(&sb->script);
     script_fini(&sb->takeover);
     script_fini(&sb->doc_script);

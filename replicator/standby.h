@@ -129,6 +129,8 @@ struct item {
     bool from_waiting;
     struct seed_page *page; /* it is no row of the journal, but of a seed */
     bool again;             /* such a row was not taken: its page is read again */
+    bool of_repair;         /* nor is this one */
+    bool even_if_equal;     /* the standby's version may be this one */
 };
 
 struct lane {
@@ -142,6 +144,14 @@ struct lane {
     uint64_t backoff_us;
     size_t alone;              /* so many rows go one a bulk: a whole bulk of them was refused */
     uint64_t failing_since_us; /* 0: the last answer was good */
+};
+
+/* Somebody waits for a mark; his own, all zero at first. */
+struct mark_wait {
+    struct mark_wait *next;
+    bool asked;
+    uint64_t number; /* 0: not known yet */
+    uint64_t seq;    /* of its record; 0: not read yet */
 };
 
 struct standby {
@@ -234,8 +244,10 @@ struct standby {
     /* deletes */
     uint64_t epoch;
     uint64_t mark_asked_epoch; /* epochs up to it are behind the mark asked for; 0: none asked */
-    uint64_t mark_number, mark_seq; /* of that mark; 0: not known yet */
+    struct mark_wait deletes_mark; /* of that mark */
     uint64_t mark_next_us;
+    struct mark_wait *mark_waits;
+    bool mark_asking; /* the proxy was asked, and has not answered */
     uint64_t marks[2]; /* seqs of the last two marks that the checkpoint passed */
     uint64_t high_term;
 
@@ -247,6 +259,8 @@ struct standby {
     uint64_t seed_seq;     /* names rows of seeds, above all numbers of the journal */
     uint64_t seed_next_us; /* no page is read before: the limits */
     uint64_t seed_rows, seed_bytes;
+
+    struct verify *verify; /* NULL: none was asked for */
 
     /* release */
     uint64_t release_to;       /* seq to drain to */
@@ -427,8 +441,15 @@ MUST_USE enum status deletes_remember(struct standby *sb, uint32_t incarnation, 
                                       int64_t version);
 /* True when a row of VERSION is older than a remembered delete. */
 bool deletes_covers(struct standby *sb, uint32_t incarnation, uint64_t document, int64_t version);
-void deletes_on_mark(struct standby *sb, uint64_t number, uint64_t seq);
 void deletes_tick(struct standby *sb, uint64_t now_us);
+
+/* ---- marks.c ---- */
+/* WAIT gets the number, and then the seq, of a mark that is asked for from now on. It must stay where it is
+ * until mark_forget(). */
+void mark_await(struct standby *sb, struct mark_wait *wait);
+void mark_forget(struct standby *sb, struct mark_wait *wait);
+/* The record of mark NUMBER was read at SEQ. */
+void marks_on_record(struct standby *sb, uint64_t number, uint64_t seq);
 
 /* ---- waiting.c ---- */
 /* Moves ITEM to the side table, in the store's open transaction. */

@@ -23,6 +23,7 @@
 #include "base/log.h"
 #include "conf/settings.h"
 #include "replicator/seed.h"
+#include "replicator/verify.h"
 
 #define DOCUMENT_INTERVAL_US UINT64_C(1000000)
 /* How often a definition is tried before its index, or object, waits and the others go on. */
@@ -85,6 +86,7 @@ enum status standby_load(struct standby *sb)
     sb->release_to = stored_number(sb, "release_to");
     sb->cluster_uuid = stored_text(sb, "cluster_uuid");
     sb->system_id = stored_text(sb, "system_id");
+    verify_load(sb);
     return status;
 }
 

@@ -15,7 +15,7 @@ static const struct {
 } table[] = {
     /* 409 with an external version: the standby has this row or a newer one. */
     {409, "version_conflict", "", VERDICT_DONE},
-    /* The gate against guessed mappings (index.mapping.total_fields.limit: 1), in the words of each
+    /* The gate against guessed mappings (index.mapping.total_fields.limit: 0), in the words of each
        engine. */
     {400, "illegal_argument", "Limit of total fields", VERDICT_MAPPING},
     {400, "", "Limit of total fields", VERDICT_MAPPING},

@@ -463,6 +463,39 @@ void clients_setup(struct sim *sim)
         write_before(sim);
 }
 
+/* Somebody writes on the standby, past Tandem. How many documents differ by that. */
+size_t clients_spoil_standby(struct sim *sim)
+{
+    struct buffer target = {0}, body = {0};
+    size_t count = 0;
+    sim->spoilt = true;
+    for (size_t i = 0; i < 3; i++)
+        for (size_t j = 0; j < COUNT_OF(ids); j++) {
+            struct model_document document;
+            if (!sim_chance(sim, 400) || network_peek(sim, STANDBY, indices[i]) == false)
+                continue;
+            bool there = model_cluster_document(sim->clusters[STANDBY], indices[i],
+                                                span_cstr(ids[j]), SPAN_NONE, &document);
+            if (there && document.routing.size != 0)
+                continue; /* another document, in the same shard */
+            bool delete = there && sim_chance(sim, 400);
+            struct op_item item = {.token = ++sim->next_token};
+            snprintf(item.index, sizeof item.index, "%s", indices[i]);
+            snprintf(item.id, sizeof item.id, "%s", ids[j]);
+            buffer_clear(&target);
+            buffer_clear(&body);
+            append_target(&target, &item, "_doc");
+            buffer_appendf(&body, "{\"t\":%" PRIu64 "}", item.token);
+            int status =
+                network_ask(sim, STANDBY, delete ? "DELETE" : "PUT", buffer_cstr(&target),
+                            delete ? "" : buffer_cstr(&body));
+            count += status >= 200 && status < 300;
+        }
+    buffer_fini(&target);
+    buffer_fini(&body);
+    return count;
+}
+
 void clients_free(struct sim *sim)
 {
     while (sim->ops != NULL) {

@@ -295,6 +295,13 @@ void network_call(struct sim *sim, enum side side, enum process process, enum fl
                 buffer_span(&call->body), call_on_end, call);
 }
 
+bool network_peek(struct sim *sim, enum side side, const char *index)
+{
+    char target[100];
+    snprintf(target, sizeof target, "/%s", index);
+    return network_ask(sim, side, "HEAD", target, "") == 200;
+}
+
 int network_ask(struct sim *sim, enum side side, const char *method, const char *target,
                 const char *body)
 {

@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "conf/settings.h"
 #include "replicator/standby.h"
+#include "replicator/verify.h"
 #include "sim.h"
 
 #define SEEDS_PER_CHILD 200
@@ -165,6 +166,56 @@ static void replay_all(struct sim *sim)
         snprintf(sim->checker, sizeof sim->checker, "C6");
 }
 
+/* Runs a verification, or a repair, to its end; how many documents it found to differ, and LEFT as
+ * they were. */
+static json_int_t run_verify(struct sim *sim, bool repair, json_int_t *left)
+{
+    static const char *const kinds[] = {"missing", "extra", "different"};
+    uint64_t end = sim->now_us + QUIET_MAX_US;
+    json_int_t found = *left = 0;
+    json_t *index;
+    size_t i;
+    if (verify_begin(sim->standby, NULL, repair, true) <= 0)
+        return 0; /* there is no index */
+    json_t *report = verify_report(sim->standby);
+    while (!failed(sim) && strcmp(json_string_value(json_object_get(report, "state")), "running") == 0) {
+        json_decref(report);
+        run_until(sim, sim->now_us + LOOK_US);
+        report = verify_report(sim->standby);
+        if (sim->now_us > end)
+            sim_fail(sim, "C8", "a verification does not end: %s",
+                     json_string_value(json_object_get(report, "why")));
+    }
+    json_array_foreach(json_object_get(report, "indices"), i, index)
+    {
+        for (size_t k = 0; k < COUNT_OF(kinds); k++)
+            found += json_integer_value(json_object_get(index, kinds[k]));
+        *left += json_integer_value(json_object_get(index, "left"));
+    }
+    json_decref(report);
+    return found;
+}
+
+/* Equal clusters are found to be equal; what somebody does to the standby is found, and mended, unless
+ * the standby is ahead of the primary then. */
+static void verify_all(struct sim *sim)
+{
+    json_int_t left, found = run_verify(sim, false, &left);
+    if (found != 0)
+        sim_fail(sim, "C3", "equal clusters are said to differ in %d documents", (int)found);
+    size_t spoilt = failed(sim) ? 0 : clients_spoil_standby(sim);
+    found = failed(sim) ? 0 : run_verify(sim, true, &left);
+    if (!failed(sim) && (size_t)found != spoilt)
+        sim_fail(sim, "C3", "%zu documents of the standby were spoilt, %d are found", spoilt,
+                 (int)found);
+    json_int_t still = failed(sim) ? 0 : run_verify(sim, false, &(json_int_t){0});
+    if (!failed(sim) && still != left)
+        sim_fail(sim, "C3", "a repair left %d differences, and there are %d", (int)left,
+                 (int)still);
+    if (!failed(sim) && left == 0)
+        checks_after_repair(sim);
+}
+
 static void run_history(struct sim *sim)
 {
     clients_setup(sim);
@@ -183,7 +234,9 @@ static void run_history(struct sim *sim)
     run_until_quiet(sim);
     if (!failed(sim))
         checks_at_end(sim);
-    if (!failed(sim) && sim_chance(sim, 200))
+    if (!failed(sim) && sim_chance(sim, 300))
+        verify_all(sim);
+    else if (!failed(sim) && sim_chance(sim, 300))
         replay_all(sim);
 }
 

@@ -139,6 +139,7 @@ struct sim {
     bool mark_wanted;
     uint64_t reported;
     bool stops;   /* the replicator ends, to be started again */
+    bool spoilt;  /* somebody wrote on the standby past Tandem */
     bool rewinds; /* the replicator or the standby lost what it knew: rows may come again */
 
     struct op *ops, **ops_tail; /* all of them, in order */
@@ -210,6 +211,9 @@ void network_call(struct sim *sim, enum side side, enum process process, enum fl
 int network_ask(struct sim *sim, enum side side, const char *method, const char *target,
                 const char *body);
 
+/* True when there is an index of that name. */
+bool network_peek(struct sim *sim, enum side side, const char *index);
+
 /* ---- proxy_side.c ---- */
 void proxy_start(struct sim *sim);
 void proxy_crash(struct sim *sim, const char *why);
@@ -238,6 +242,7 @@ void clients_on_reply(struct sim *sim, struct op *op, int status, struct span fi
                       struct span body);
 /* No answer will come. */
 void clients_on_silence(struct sim *sim, struct op *op);
+size_t clients_spoil_standby(struct sim *sim);
 void clients_free(struct sim *sim);
 
 /* ---- faults.c ---- */
@@ -255,6 +260,8 @@ void checks_on_records(struct sim *sim);
 /* OP was answered APPLIED with BODY: its rows must be durable. */
 void checks_on_promise(struct sim *sim, const struct op *op, int status, struct span body);
 void checks_at_end(struct sim *sim);
+/* Documents and definitions are equal; versions of what was repaired may be higher. */
+void checks_after_repair(struct sim *sim);
 /* Prints what happened to the document that the failure is about. */
 void checks_explain(struct sim *sim);
 

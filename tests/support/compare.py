@@ -22,10 +22,12 @@ import fnmatch
 import http.client
 import json
 import sys
+import time
 import urllib.parse
 from decimal import Decimal
 
 VERSION_SHIFT = 40
+BUSY_S = 30
 PAGE = 1000
 SHOWN = 20
 
@@ -139,9 +141,14 @@ class Cluster:
     def ask(self, method, path, body=None, parse=json.loads, absent=None):
         """The parsed answer; ABSENT, when given, is returned where the engine has no such thing."""
         text = None if body is None else json.dumps(body)
-        self.connection.request(method, path, text, self.headers)
-        answer = self.connection.getresponse()
-        content = answer.read()
+        deadline = time.monotonic() + BUSY_S
+        while True:
+            self.connection.request(method, path, text, self.headers)
+            answer = self.connection.getresponse()
+            content = answer.read()
+            if answer.status != 429 or time.monotonic() > deadline:
+                break
+            time.sleep(0.2)  # an engine that is short of memory says so until it has collected its garbage
         if absent is not None and answer.status in (400, 404, 405):
             return absent
         if answer.status >= 300:

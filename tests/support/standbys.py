@@ -36,5 +36,5 @@ def set_coerce(tandem, index, coerce):
     """By hand, on the standby: whether it takes text where a number is expected, as the primary."""
     for path, body in (("_settings", {"index.mapping.total_fields.limit": 100}),
                        ("_mapping", {"properties": {"n": {"type": "long", "coerce": coerce}}}),
-                       ("_settings", {"index.mapping.total_fields.limit": 1})):
+                       ("_settings", {"index.mapping.total_fields.limit": 0})):
         must(tandem.standby.url, "PUT", "/%s/%s" % (index, path), body)

@@ -246,7 +246,7 @@ def test_the_standby_decides_nothing_by_itself(tandem):
     must(tandem.url, "PUT", "/_template/everything", {
         "index_patterns": ["untouched-*"], "settings": {"number_of_shards": 5}})
     equal_indices(tandem, "gated")
-    assert settings_of(tandem.standby.url, "gated")["index.mapping.total_fields.limit"] == "1"
+    assert settings_of(tandem.standby.url, "gated")["index.mapping.total_fields.limit"] == "0"
     (shadow,) = must(tandem.standby.url, "GET", "/_index_template/tandem-shadow")["index_templates"]
     assert shadow["index_template"]["index_patterns"] == ["**"]
     aliases = must(tandem.standby.url, "GET", "/gated/_alias")["gated"]["aliases"]

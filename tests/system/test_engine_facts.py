@@ -243,21 +243,27 @@ FACTS = {
         get("/f/_doc/1", '200 found v5 #0 t1 {"n":1}')],
     "the limit of fields is a gate for new fields only": [
         put("/f", {"mappings": {"properties": {"n": {"type": "long"}, "m": {"type": "keyword"}}}}, OK),
-        put("/f/_settings", {"index.mapping.total_fields.limit": 1}, OK),
+        put("/f/_settings", {"index.mapping.total_fields.limit": 0}, OK),
         put("/f/_doc/1", {"n": 1, "m": "x"}, "201 created v1 #0 t1"),
         put("/f/_doc/2", {"n": 1, "new": 1}, "400 illegal_argument_exception",
-            **at("error/reason", "Limit of total fields [1] has been exceeded")),
+            **at("error/reason", "Limit of total fields [0] has been exceeded")),
         bulk([{"index": {"_index": "f", "_id": "2"}}, {"new": 1}, {"index": {"_index": "f", "_id": "3"}},
               {"n": 3}], "200 [400 illegal_argument_exception; 201 created v1 #1 t1]"),
         put("/f/_mapping", {"properties": {"new": {"type": "long"}}}, "400 illegal_argument_exception"),
         put("/f/_mapping", {"properties": {"n": {"type": "long"}}}, "400 illegal_argument_exception"),
-        put("/f2", {"settings": {"index.mapping.total_fields.limit": 1}, "mappings": {
+        put("/f2", {"settings": {"index.mapping.total_fields.limit": 0}, "mappings": {
             "properties": {"n": {"type": "long"}, "m": {"type": "long"}}}},
             "400 illegal_argument_exception"),
         put("/f/_settings", {"index.mapping.total_fields.limit": 1000}, OK),
         put("/f/_mapping", {"properties": {"new": {"type": "long"}}}, OK),
-        put("/f/_settings", {"index.mapping.total_fields.limit": 1}, OK),
-        put("/f/_doc/2", {"n": 1, "new": 1}, "201 created v1 #2 t1")],
+        put("/f/_settings", {"index.mapping.total_fields.limit": 0}, OK),
+        put("/f/_doc/2", {"n": 1, "new": 1}, "201 created v1 #2 t1"),
+        # Of an index without fields a limit of 1 lets the first one pass.
+        put("/f3", {"settings": {"index.mapping.total_fields.limit": 0}}, OK),
+        put("/f3/_doc/1", {}, "201 created v1 #0 t1"),
+        put("/f3/_doc/2", {"n": 1}, "400 illegal_argument_exception"),
+        put("/f3/_settings", {"index.mapping.total_fields.limit": 1}, OK),
+        put("/f3/_doc/2", {"n": 1}, "201 created v1 #1 t1")],
     "fields are guessed at first sight, and then must fit": [
         put("/f/_doc/1", {"l": 1, "d": 1.5, "t": "x", "b": True, "w": "2020-01-02", "o": {"p": [1]}},
             "201 created v1 #0 t1"),

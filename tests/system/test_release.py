@@ -265,7 +265,7 @@ def test_release_of_elasticsearch(line):
     tandem.wait_caught_up()
     url = tandem.standby.url
     assert must(url, "GET", "/books/_settings?flat_settings=true")["books"]["settings"][
-        "index.mapping.total_fields.limit"] == "1"
+        "index.mapping.total_fields.limit"] == "0"
     if version == "6.8":  # there is no require_alias
         settings = must(url, "GET", "/_cluster/settings?flat_settings=true")
         assert "action.auto_create_index" in json.dumps(settings), settings

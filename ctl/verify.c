@@ -1,0 +1,217 @@
+/* verify.c - tandemctl verify and repair: begin, show how far it is, and say what was found.
+ *
+ * The replicator does the work, and goes on when we are interrupted; --cancel ends it.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "ctl.h"
+
+#include <getopt.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "http/message.h"
+
+#define POLL_NS 500000000
+#define SHOWN_MAX 10
+
+struct wish {
+    const char *standby, *index;
+    bool repair, apply, force, cancel;
+};
+
+static bool parse(struct ctl *ctl, struct wish *wish)
+{
+    static const struct option options[] = {{"standby", required_argument, NULL, 's'},
+                                            {"index", required_argument, NULL, 'i'},
+                                            {"apply", no_argument, NULL, 'a'},
+                                            {"force", no_argument, NULL, 'f'},
+                                            {"cancel", no_argument, NULL, 'c'},
+                                            {NULL, 0, NULL, 0}};
+    int option;
+
+    optind = 0; /* begin anew, and let options and words mix */
+    while ((option = getopt_long(ctl->argc, ctl->argv, "", options, NULL)) != -1) {
+        if (option == 's')
+            wish->standby = optarg;
+        else if (option == 'i')
+            wish->index = optarg;
+        else if (option == 'a' && wish->repair)
+            wish->apply = true;
+        else if (option == 'f' && wish->repair)
+            wish->force = true;
+        else if (option == 'c')
+            wish->cancel = true;
+        else if (option == 'a' || option == 'f')
+            return ctl_usage("--%s is for repair", option == 'a' ? "apply" : "force") == CTL_DONE;
+        else
+            return false;
+    }
+    if (optind == ctl->argc)
+        return true;
+    ctl_usage("%s takes options only, not %s", ctl->argv[0], ctl->argv[optind]);
+    return false;
+}
+
+/* ---- what was found ---- */
+
+static json_int_t number(const json_t *index, const char *name)
+{
+    return json_integer_value(json_object_get(index, name));
+}
+
+static json_int_t differences_of(const json_t *index)
+{
+    return number(index, "missing") + number(index, "extra") + number(index, "different");
+}
+
+static void show_documents(const json_t *index)
+{
+    const json_t *list = json_object_get(index, "differences"), *one;
+    size_t at;
+
+    json_array_foreach(list, at, one)
+    {
+        if (at == SHOWN_MAX) {
+            printf("      and %zu more (GET /_tandem/verify has some of them)\n",
+                   json_array_size(list) - SHOWN_MAX);
+            return;
+        }
+        printf("      %-9s %s", json_text(one, "what", "?"), json_text(one, "id", "?"));
+        if (json_is_string(json_object_get(one, "routing")))
+            printf(" (routing %s)", json_text(one, "routing", ""));
+        putchar('\n');
+    }
+}
+
+/* True when the standby has it all. */
+static bool show_index(const json_t *index)
+{
+    const char *skipped = json_text(index, "skipped", ""),
+               *refused = json_text(index, "refused", "");
+    const char *name = json_text(index, "index", "?");
+
+    if (*skipped != '\0') {
+        printf("  %s: not compared: %s\n", name, skipped);
+        return false;
+    }
+    if (differences_of(index) == 0) {
+        printf("  %s: equal, %" JSON_INTEGER_FORMAT " documents\n", name,
+               number(index, "documents"));
+        return true;
+    }
+    printf("  %s: of %" JSON_INTEGER_FORMAT " documents %" JSON_INTEGER_FORMAT
+           " are missing, %" JSON_INTEGER_FORMAT " are extra, %" JSON_INTEGER_FORMAT " differ%s\n",
+           name, number(index, "documents"), number(index, "missing"), number(index, "extra"),
+           number(index, "different"),
+           json_is_true(json_object_get(index, "truncated")) ? " (at least)" : "");
+    show_documents(index);
+    if (*refused != '\0')
+        printf("    nothing was written: %s. Look at the primary; --force writes all the same\n",
+               refused);
+    bool repaired = json_is_integer(json_object_get(index, "repaired"));
+    if (repaired)
+        printf("    %" JSON_INTEGER_FORMAT " were made equal, %" JSON_INTEGER_FORMAT
+               " are left\n",
+               number(index, "repaired"), number(index, "left"));
+    return repaired && number(index, "left") == 0;
+}
+
+static enum ctl_exit show_result(const struct wish *wish, const json_t *report)
+{
+    const json_t *indices = json_object_get(report, "indices"), *index;
+    size_t at, well = 0;
+    json_int_t differences = 0;
+
+    json_array_foreach(indices, at, index)
+    {
+        well += show_index(index);
+        differences += differences_of(index);
+    }
+    if (well == json_array_size(indices)) {
+        puts("the standby is equal to the primary in all of them");
+        return CTL_DONE;
+    }
+    if (wish->repair && !wish->apply && differences != 0)
+        puts("nothing was changed; --apply makes the standby equal to the primary");
+    else if (!wish->repair && differences != 0)
+        puts("tandemctl repair makes the standby equal to the primary");
+    return CTL_INCOMPLETE;
+}
+
+/* ---- waiting ---- */
+
+static void show_progress(const json_t *report)
+{
+    if (!isatty(STDERR_FILENO))
+        return;
+    fprintf(stderr, "\r\033[K%zu done; %s %.0f %%  %s",
+            json_array_size(json_object_get(report, "indices")), json_text(report, "index", ""),
+            json_real_value(json_object_get(report, "index_done")) * 100,
+            json_text(report, "why", ""));
+}
+
+static enum ctl_exit look_on(const struct standby_settings *standby, const struct wish *wish)
+{
+    const struct timespec pause = {0, POLL_NS};
+    struct answer answer;
+    enum ctl_exit result;
+
+    for (;;) {
+        ask(&standby->admin, "GET", "/_tandem/verify", &answer);
+        if (answer.exit != CTL_DONE ||
+            strcmp(json_text(answer.json, "state", ""), "running") != 0)
+            break;
+        show_progress(answer.json);
+        answer_fini(&answer);
+        nanosleep(&pause, NULL);
+    }
+    if (isatty(STDERR_FILENO))
+        fputs("\r\033[K", stderr);
+    if (answer.exit == CTL_DONE) {
+        result = show_result(wish, answer.json);
+    } else {
+        ctl_say("standby %s: it was begun, but %s", standby->name, answer.why);
+        result = CTL_INCOMPLETE;
+    }
+    answer_fini(&answer);
+    return result;
+}
+
+static enum ctl_exit run(struct ctl *ctl, struct wish *wish)
+{
+    const struct standby_settings *standby;
+    struct buffer target = {0};
+    struct answer answer;
+
+    if (!parse(ctl, wish) || (standby = ctl_standby(ctl, wish->standby)) == NULL)
+        return CTL_REFUSED;
+    buffer_append_cstr(&target, "/_tandem/verify");
+    if (wish->cancel)
+        buffer_append_cstr(&target, "/cancel");
+    buffer_appendf(&target, "?repair=%s&force=%s", wish->apply ? "true" : "false",
+                   wish->force ? "true" : "false");
+    if (wish->index != NULL) {
+        buffer_append_cstr(&target, "&index=");
+        http_percent_encode(span_cstr(wish->index), &target);
+    }
+    ask(&standby->admin, "POST", buffer_cstr(&target), &answer);
+    buffer_fini(&target);
+    enum ctl_exit result = answer.exit;
+    if (result == CTL_DONE && !wish->cancel)
+        result = look_on(standby, wish);
+    else if (result != CTL_DONE)
+        ctl_say("%s %s: %s", ctl->argv[0], standby->name, answer.why);
+    answer_fini(&answer);
+    return result;
+}
+
+enum ctl_exit ctl_verify(struct ctl *ctl)
+{
+    return run(ctl, &(struct wish){.repair = false});
+}
+
+enum ctl_exit ctl_repair(struct ctl *ctl)
+{
+    return run(ctl, &(struct wish){.repair = true});
+}

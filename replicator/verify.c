@@ -1,0 +1,805 @@
+/* verify.c - compares a standby with the primary, index by index and shard by shard, while writes go
+ * on; makes it equal when that is asked for.
+ *
+ *     NEXT -> COUNTING -> SUMMING -> (RECOUNTING) -> COLLECTING -> SETTLING -> NEXT ... -> ENDED
+ *                            ^__________|________________________________|
+ *
+ * For each shard: the digests of both sides are summed up per bucket (verify_scan.c); where a bucket
+ * differs its documents are read once more, and those that differ are looked at one by one until it
+ * is certain (verify_settle.c). A repair does all of it first, and then writes.
+ *
+ * What must hold:
+ *   - What is under way is no difference.
+ *   - The primary is never written to.
+ *   - Nothing is written when the primary looks as if it had lost data: the standby has versions that
+ *     the primary never reached, or a good part of its documents is not on the primary. An operator
+ *     may say otherwise (force).
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "replicator/verify.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/hash.h"
+#include "base/json_tree.h"
+#include "base/log.h"
+#include "conf/settings.h"
+#include "http/message.h"
+#include "replicator/verify_impl.h"
+
+#define BACKOFF_MIN_US (500 * UINT64_C(1000))
+#define BACKOFF_MAX_US (30 * UINT64_C(1000000))
+#define FOUND_MAX 100000
+#define SHOWN_MAX 200
+/* So many documents that only the standby has are no sign of a loss. */
+#define EXTRA_HARMLESS 100
+#define EXTRA_PERCENT 10
+
+static const struct {
+    const char *name;
+    unsigned next; /* the states that may follow, as bits */
+} states[] = {
+    [VERIFY_NONE] = {"none", BIT(VERIFY_NEXT)},
+    [VERIFY_NEXT] = {"running", BIT(VERIFY_COUNTING) | BIT(VERIFY_ENDED)},
+    [VERIFY_COUNTING] = {"running", BIT(VERIFY_SUMMING) | BIT(VERIFY_NEXT) | BIT(VERIFY_ENDED)},
+    [VERIFY_SUMMING] = {"running", BIT(VERIFY_SUMMING) | BIT(VERIFY_RECOUNTING) |
+                                       BIT(VERIFY_COLLECTING) | BIT(VERIFY_SETTLING) |
+                                       BIT(VERIFY_NEXT) | BIT(VERIFY_ENDED)},
+    [VERIFY_RECOUNTING] = {"running", BIT(VERIFY_SUMMING) | BIT(VERIFY_COLLECTING) |
+                                          BIT(VERIFY_SETTLING) | BIT(VERIFY_NEXT) |
+                                          BIT(VERIFY_ENDED)},
+    [VERIFY_COLLECTING] = {"running",
+                           BIT(VERIFY_SETTLING) | BIT(VERIFY_NEXT) | BIT(VERIFY_ENDED)},
+    [VERIFY_SETTLING] = {"running", BIT(VERIFY_SUMMING) | BIT(VERIFY_SETTLING) |
+                                        BIT(VERIFY_NEXT) | BIT(VERIFY_ENDED)},
+    [VERIFY_ENDED] = {"ended", BIT(VERIFY_NEXT)},
+};
+
+void verify_set_state(struct verify *verify, enum verify_state next)
+{
+    CHECK(states[verify->state].next & BIT(next));
+    verify->state = next;
+}
+
+static bool is_running(const struct verify *verify)
+{
+    return verify != NULL && verify->state != VERIFY_NONE && verify->state != VERIFY_ENDED;
+}
+
+/* ---- differences ---- */
+
+struct difference *verify_difference(struct verify *verify, size_t shard, struct span id,
+                                     bool routed, struct span routing)
+{
+    struct difference *difference;
+    struct buffer key = {0};
+    buffer_append_u32(&key, routed ? (uint32_t)routing.size + 1 : 0);
+    buffer_append_span(&key, routing);
+    buffer_append_span(&key, id);
+    buffer_append_u32(&key, (uint32_t)shard);
+    HASH_FIND(hh, verify->found, key.data, key.size, difference);
+    if (difference == NULL && HASH_COUNT(verify->found) >= FOUND_MAX) {
+        verify->truncated = true;
+    } else if (difference == NULL) {
+        difference = bytes_zalloc(sizeof *difference);
+        difference->key = span_dup(buffer_span(&key));
+        difference->key_size = key.size;
+        difference->routed = routed;
+        difference->routing = span_of(difference->key + 4, routing.size);
+        difference->id = span_of(difference->key + 4 + routing.size, id.size);
+        difference->shard = shard;
+        HASH_ADD_KEYPTR(hh, verify->found, difference->key, difference->key_size, difference);
+    }
+    buffer_fini(&key);
+    return difference;
+}
+
+void verify_drop_difference(struct verify *verify, struct difference *difference)
+{
+    HASH_DEL(verify->found, difference);
+    free(difference->key);
+    free(difference);
+}
+
+static void drop_all(struct verify *verify)
+{
+    struct difference *difference, *next;
+    HASH_ITER(hh, verify->found, difference, next)
+    {
+        verify_drop_difference(verify, difference);
+    }
+    buffer_clear(&verify->asked);
+}
+
+/* A standby that is ahead with the same content was repaired, or has a newer row already. */
+bool verify_is_equal(const struct difference *difference)
+{
+    const struct version_seen *ours = &difference->seen[ON_PRIMARY],
+                              *theirs = &difference->seen[ON_STANDBY];
+    if (!ours->found || !theirs->found)
+        return ours->found == theirs->found;
+    return theirs->version >= ours->version && theirs->content == ours->content;
+}
+
+/* White space between the members means nothing, and the standby has it in one line. */
+uint64_t verify_content(struct span source)
+{
+    struct buffer text = {0};
+    bool quoted = false;
+    for (size_t i = 0; i < source.size; i++) {
+        char c = source.data[i];
+        if (quoted && c == '\\' && i + 1 < source.size) {
+            buffer_append(&text, source.data + i++, 2);
+            continue;
+        }
+        if (c == '"')
+            quoted = !quoted;
+        if (quoted || (c != ' ' && c != '\n' && c != '\r' && c != '\t'))
+            buffer_append_char(&text, c);
+    }
+    uint64_t digest = hash64(text.data, text.size, 3);
+    buffer_fini(&text);
+    return digest;
+}
+
+/* ---- calls ---- */
+
+struct life *verify_life(struct verify *verify)
+{
+    struct life *life = life_find(verify->sb, verify->incarnation);
+    return life == NULL || life->state == LIFE_GONE || life->ending ? NULL : life;
+}
+
+char *verify_name(struct verify *verify)
+{
+    struct buffer name = {0};
+    http_percent_encode(span_cstr(verify_life(verify)->name), &name);
+    char *text = bytes_strdup(buffer_cstr(&name));
+    buffer_fini(&name);
+    return text;
+}
+
+void verify_call(struct verify *verify, enum verify_side_number side, struct es_call *call)
+{
+    struct standby *sb = verify->sb;
+    call->timeout_us = VERIFY_TIMEOUT_US;
+    if (side == ON_PRIMARY)
+        sb->world->primary_call(sb, call);
+    else
+        sb->world->call(sb, call);
+}
+
+void verify_wait(struct verify *verify, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(verify->why, sizeof verify->why, format, args);
+    va_end(args);
+    bytes_mend_utf8(verify->why);
+    verify->backoff_us = verify->backoff_us == 0 ? BACKOFF_MIN_US : verify->backoff_us * 2;
+    if (verify->backoff_us > BACKOFF_MAX_US)
+        verify->backoff_us = BACKOFF_MAX_US;
+    verify->retry_us = verify->sb->world->now_us(verify->sb) + verify->backoff_us;
+}
+
+bool verify_answered(struct verify *verify, enum verify_side_number side,
+                     const struct es_call *call)
+{
+    const char *who = side == ON_PRIMARY ? "the primary" : "the standby";
+    if (call->status != STATUS_OK) {
+        verify_wait(verify, "%s: %s", who, call->why);
+        return false;
+    }
+    if (call->http_status < 200 || call->http_status >= 300) {
+        struct span body = buffer_span(&call->answer);
+        verify_wait(verify, "%s refuses: %d %.*s", who, call->http_status,
+                    (int)(body.size > 160 ? 160 : body.size), body.data == NULL ? "" : body.data);
+        return false;
+    }
+    verify->why[0] = '\0';
+    verify->backoff_us = 0;
+    return true;
+}
+
+/* ---- one index ---- */
+
+static void save(struct verify *verify);
+
+static void end_index(struct verify *verify)
+{
+    json_array_append_new(verify->results, verify->result);
+    verify->result = NULL;
+    drop_all(verify);
+    mark_forget(verify->sb, &verify->mark);
+    verify->applying = false;
+    verify_set_state(verify, VERIFY_NEXT);
+    save(verify);
+}
+
+void verify_skip(struct verify *verify, const char *why)
+{
+    json_object_set_new(verify->result, "skipped", json_string(why));
+    end_index(verify);
+}
+
+static const char *kind_of(const struct difference *difference)
+{
+    return !difference->seen[ON_STANDBY].found  ? "missing"
+           : !difference->seen[ON_PRIMARY].found ? "extra"
+                                                 : "different";
+}
+
+static void add_to(json_t *result, const char *name, json_int_t more)
+{
+    json_int_t now = json_integer_value(json_object_get(result, name));
+    json_object_set_new(result, name, json_integer(now + more));
+}
+
+/* Notes what is a difference in the result; what never came to rest is none. */
+static void note_differences(struct verify *verify)
+{
+    json_t *shown = json_array();
+    json_object_set_new(verify->result, "missing", json_integer(0));
+    json_object_set_new(verify->result, "extra", json_integer(0));
+    json_object_set_new(verify->result, "different", json_integer(0));
+    json_object_set_new(verify->result, "in_flight", json_integer(0));
+    for (const struct difference *d = verify->found; d != NULL; d = d->hh.next) {
+        add_to(verify->result, d->settled ? kind_of(d) : "in_flight", 1);
+        if (!d->settled || json_array_size(shown) >= SHOWN_MAX)
+            continue;
+        struct buffer id = {0}, routing = {0};
+        buffer_append_span(&id, d->id);
+        buffer_append_span(&routing, d->routing);
+        json_t *one = json_pack("{s:s, s:s}", "what", kind_of(d), "id", buffer_cstr(&id));
+        if (one != NULL && d->routed)
+            json_object_set_new(one, "routing", json_string(buffer_cstr(&routing)));
+        if (one != NULL)
+            json_array_append_new(shown, one);
+        buffer_fini(&id);
+        buffer_fini(&routing);
+    }
+    json_object_set_new(verify->result, "differences", shown);
+    if (verify->truncated)
+        json_object_set_new(verify->result, "truncated", json_true());
+}
+
+/* Why nothing may be written; NULL: it may. */
+static const char *refusal(const struct verify *verify)
+{
+    json_int_t extra = json_integer_value(json_object_get(verify->result, "extra"));
+    json_int_t documents =
+        json_integer_value(json_object_get(verify->result, "standby_documents"));
+    for (const struct difference *d = verify->found; d != NULL; d = d->hh.next)
+        if (d->settled && d->ahead)
+            return "the standby has versions that the primary never reached: the primary may have "
+                   "lost data";
+    if (extra > EXTRA_HARMLESS && extra * 100 > documents * EXTRA_PERCENT)
+        return "a good part of the standby's documents is not on the primary: it may have lost "
+               "data";
+    return NULL;
+}
+
+/* All shards were looked at. */
+static void judge_index(struct verify *verify)
+{
+    note_differences(verify);
+    const char *why = verify->force ? NULL : refusal(verify);
+    if (!verify->apply || HASH_COUNT(verify->found) == 0) {
+        end_index(verify);
+        return;
+    }
+    if (why != NULL) {
+        json_object_set_new(verify->result, "refused", json_string(why));
+        end_index(verify);
+        return;
+    }
+    verify->applying = true;
+    verify_settle_begin(verify);
+    if (verify->state != VERIFY_SETTLING)
+        verify_set_state(verify, VERIFY_SETTLING);
+}
+
+static void end_repair(struct verify *verify)
+{
+    json_int_t all = 0, left = 0;
+    static const char *const kinds[] = {"missing", "extra", "different"};
+    for (size_t i = 0; i < COUNT_OF(kinds); i++)
+        all += json_integer_value(json_object_get(verify->result, kinds[i]));
+    for (const struct difference *d = verify->found; d != NULL; d = d->hh.next)
+        left += d->settled;
+    json_object_set_new(verify->result, "repaired", json_integer(all - left));
+    json_object_set_new(verify->result, "left", json_integer(left));
+    log_info(verify->sb->name,
+             "index %s: %" JSON_INTEGER_FORMAT " documents were made equal, %" JSON_INTEGER_FORMAT
+             " are left",
+             json_string_value(json_object_get(verify->result, "index")), all - left, left);
+    end_index(verify);
+}
+
+static void begin_shard(struct verify *verify)
+{
+    verify_set_state(verify, VERIFY_SUMMING);
+    verify_scan_begin(verify);
+}
+
+static void next_shard(struct verify *verify)
+{
+    if (++verify->shard < verify->shard_count)
+        begin_shard(verify);
+    else
+        judge_index(verify);
+}
+
+int64_t verify_version(struct verify *verify, size_t shard, int64_t seq_no)
+{
+    struct standby *sb = verify->sb;
+    uint64_t timeline = sb->base_count == 0 ? 1 : sb->bases[sb->base_count - 1].timeline;
+    return standby_version(sb, timeline, verify->terms[shard], seq_no);
+}
+
+static void collect(struct verify *verify)
+{
+    verify->limit = verify_version(verify, verify->shard, verify->highest[verify->shard]);
+    if (!verify_scan_differs(verify) && verify->newest <= verify->limit) {
+        next_shard(verify);
+        return;
+    }
+    verify_set_state(verify, VERIFY_COLLECTING);
+    verify_scan_begin(verify);
+}
+
+static void end_sums(struct verify *verify)
+{
+    add_to(verify->result, "documents", (json_int_t)verify->scans[ON_PRIMARY].documents);
+    add_to(verify->result, "standby_documents", (json_int_t)verify->scans[ON_STANDBY].documents);
+    verify->step = 0;
+    if (verify->newest >= 0)
+        verify_set_state(verify, VERIFY_RECOUNTING);
+    else
+        collect(verify);
+}
+
+/* Of the documents of buckets that differ, those that do not. */
+static void drop_equal(struct verify *verify)
+{
+    struct difference *difference, *next;
+    HASH_ITER(hh, verify->found, difference, next)
+    {
+        const struct version_seen *ours = &difference->seen[ON_PRIMARY],
+                                  *theirs = &difference->seen[ON_STANDBY];
+        if (!difference->settled && ours->found && theirs->found &&
+            ours->version == theirs->version && ours->content == theirs->content)
+            verify_drop_difference(verify, difference);
+    }
+}
+
+/* ---- counting ---- */
+
+static void on_counted(struct es_call *call);
+
+static bool take_nothing(struct verify *verify, struct span body)
+{
+    (void)verify;
+    (void)body;
+    return true;
+}
+
+static bool take_primary_reach(struct verify *verify, struct span body)
+{
+    return verify_take_reach(verify, ON_PRIMARY, body);
+}
+
+static bool take_standby_reach(struct verify *verify, struct span body)
+{
+    return verify_take_reach(verify, ON_STANDBY, body);
+}
+
+#define STATS                                                                                      \
+    "/_stats?level=shards&filter_path=indices.*.shards.*.seq_no,indices.*.shards.*.routing"
+#define STATE                                                                                      \
+    "?filter_path=cluster_uuid,metadata.indices.*.settings.index.uuid,"                            \
+    "metadata.indices.*.settings.index.history.uuid,metadata.indices.*.primary_terms"
+
+/* The calls that tell where an index stands, in their order: refreshed after it was counted. */
+static const struct {
+    enum verify_side_number side;
+    const char *method, *before, *behind;
+    bool (*take)(struct verify *verify, struct span body);
+} counts[] = {
+    {ON_PRIMARY, "GET", "/_cluster/state/metadata/", STATE, verify_take_state},
+    {ON_PRIMARY, "GET", "/", STATS, take_primary_reach},
+    {ON_PRIMARY, "POST", "/", "/_refresh", take_nothing},
+    {ON_STANDBY, "POST", "/", "/_refresh", take_nothing},
+    {ON_STANDBY, "GET", "/", STATS, take_standby_reach},
+};
+
+#define COUNTS_OF_PRIMARY 2 /* the first ones: terms and reach */
+
+static void count(struct verify *verify)
+{
+    char *name = verify_name(verify);
+    es_call_set(&verify->call, counts[verify->step].method, "%s%s%s", counts[verify->step].before,
+                name, counts[verify->step].behind);
+    free(name);
+    verify->call.answer_max = 16u << 20;
+    verify->call.on_done = on_counted;
+    verify->call.arg = verify;
+    verify->busy = true;
+    verify_call(verify, counts[verify->step].side, &verify->call);
+}
+
+static void on_counted(struct es_call *call)
+{
+    struct verify *verify = call->arg;
+    verify->busy = false;
+    bool again = verify->state == VERIFY_RECOUNTING;
+    if ((verify->state != VERIFY_COUNTING && !again) || verify_life(verify) == NULL)
+        return;
+    if (!verify_answered(verify, counts[verify->step].side, call) ||
+        !counts[verify->step].take(verify, buffer_span(&call->answer)))
+        return;
+    verify->step++;
+    if (again && verify->step == COUNTS_OF_PRIMARY)
+        collect(verify);
+    else if (!again && verify->step == (int)COUNT_OF(counts))
+        begin_shard(verify);
+}
+
+static const json_t *index_of(const json_t *json, const char *name)
+{
+    const json_t *indices = json_object_get(json, "indices");
+    if (indices == NULL)
+        indices = json_object_get(json_object_get(json, "metadata"), "indices");
+    return json_object_get(indices, name);
+}
+
+bool verify_take_state(struct verify *verify, struct span body)
+{
+    const struct life *life = verify_life(verify);
+    json_t *json = json_tree(body);
+    const json_t *index = index_of(json, life->name);
+    const json_t *settings = json_object_get(json_object_get(index, "settings"), "index");
+    const char *uuid = json_string_value(json_object_get(settings, "uuid"));
+    const char *history =
+        json_string_value(json_object_get(json_object_get(settings, "history"), "uuid"));
+    struct buffer key = {0};
+    char name[24];
+    buffer_appendf(&key, "%s%s%s", uuid == NULL ? "" : uuid, history == NULL ? "" : "/",
+                   history == NULL ? "" : history);
+    bool same = strcmp(buffer_cstr(&key), life->key) == 0;
+    for (size_t i = 0; same && i < verify->shard_count; i++) {
+        snprintf(name, sizeof name, "%zu", i);
+        verify->terms[i] = (uint64_t)json_integer_value(
+            json_object_get(json_object_get(index, "primary_terms"), name));
+    }
+    buffer_fini(&key);
+    json_decref(json);
+    if (!same)
+        verify_skip(verify, "the primary has another index of this name now, or none");
+    return same;
+}
+
+static const json_t *numbers_of(const json_t *shards, size_t shard)
+{
+    char name[24];
+    size_t i;
+    json_t *copy;
+    snprintf(name, sizeof name, "%zu", shard);
+    json_array_foreach(json_object_get(shards, name), i, copy)
+    {
+        if (json_is_true(json_object_get(json_object_get(copy, "routing"), "primary")))
+            return json_object_get(copy, "seq_no");
+    }
+    return NULL;
+}
+
+bool verify_take_reach(struct verify *verify, enum verify_side_number side, struct span body)
+{
+    json_t *json = json_tree(body);
+    const json_t *shards = json_object_get(index_of(json, verify_life(verify)->name), "shards");
+    bool good = true;
+    for (size_t i = 0; i < verify->shard_count; i++) {
+        const json_t *numbers = numbers_of(shards, i);
+        const json_t *highest = json_object_get(numbers, "max_seq_no");
+        const json_t *safe = json_object_get(numbers, "global_checkpoint");
+        good = good && json_is_integer(highest) && json_is_integer(safe);
+        verify->reach[side][i] = json_integer_value(side == ON_PRIMARY ? safe : highest);
+        if (side == ON_PRIMARY)
+            verify->highest[i] = json_integer_value(highest);
+    }
+    json_decref(json);
+    if (!good)
+        verify_wait(verify, "a shard of index %s has no primary copy %s now",
+                    verify_life(verify)->name,
+                    side == ON_PRIMARY ? "on the primary" : "on the standby");
+    return good;
+}
+
+/* ---- which index ---- */
+
+static bool matches(const struct verify *verify, const struct life *life)
+{
+    return life->name != NULL && life->state != LIFE_GONE && !life->ending &&
+           (verify->pattern == NULL ||
+            span_matches(span_cstr(life->name), span_cstr(verify->pattern)));
+}
+
+static struct life *next_life(const struct verify *verify)
+{
+    struct life *next = NULL;
+    for (struct life *life = verify->sb->lives; life != NULL; life = life->hh.next)
+        if (life->incarnation > verify->incarnation && matches(verify, life) &&
+            (next == NULL || life->incarnation < next->incarnation))
+            next = life;
+    return next;
+}
+
+static void take_room(struct verify *verify)
+{
+    size_t count = verify->shard_count + 1;
+    for (int side = 0; side < VERIFY_SIDES; side++) {
+        free(verify->reach[side]);
+        verify->reach[side] = bytes_zalloc(count * sizeof(int64_t));
+    }
+    free(verify->highest);
+    free(verify->terms);
+    verify->highest = bytes_zalloc(count * sizeof(int64_t));
+    verify->terms = bytes_zalloc(count * sizeof(uint64_t));
+}
+
+static void begin_index(struct verify *verify, const struct life *life)
+{
+    verify->incarnation = life->incarnation;
+    verify->shard = 0;
+    verify->shard_count = definition_shards(life->wanted);
+    verify->step = 0;
+    verify->truncated = verify->applying = false;
+    take_room(verify);
+    verify->result = json_pack("{s:s, s:i, s:i}", "index", life->name, "documents", 0,
+                               "standby_documents", 0);
+    verify_set_state(verify, VERIFY_COUNTING);
+    if (life->state != LIFE_READY)
+        verify_skip(verify, "it is not ready on the standby; see its state");
+    else if (life->filling)
+        verify_skip(verify, "it is filling: it has to be seeded first");
+    else if (definition_is_closed(life->wanted))
+        verify_skip(verify, "it is closed, and can't be read");
+}
+
+static void end(struct verify *verify)
+{
+    verify_set_state(verify, VERIFY_ENDED);
+    save(verify);
+    log_info(verify->sb->name, "%s has ended (indices=%zu)",
+             verify->apply ? "a repair" : "a verification", json_array_size(verify->results));
+}
+
+static void choose_index(struct verify *verify)
+{
+    struct life *life = next_life(verify);
+    if (life == NULL)
+        end(verify);
+    else
+        begin_index(verify, life);
+}
+
+/* ---- turns ---- */
+
+static void turn(struct verify *verify, uint64_t now_us)
+{
+    switch (verify->state) {
+    case VERIFY_NEXT:
+        choose_index(verify);
+        break;
+    case VERIFY_COUNTING:
+    case VERIFY_RECOUNTING:
+        if (!verify->busy && now_us >= verify->retry_us)
+            count(verify);
+        break;
+    case VERIFY_SUMMING:
+        if (verify_scan_turn(verify, now_us))
+            end_sums(verify);
+        break;
+    case VERIFY_COLLECTING:
+        if (verify_scan_turn(verify, now_us)) {
+            drop_equal(verify);
+            verify_set_state(verify, VERIFY_SETTLING);
+            verify_settle_begin(verify);
+        }
+        break;
+    case VERIFY_SETTLING:
+        if (!verify_settle_turn(verify, now_us))
+            break;
+        if (verify->applying)
+            end_repair(verify);
+        else
+            next_shard(verify);
+        break;
+    case VERIFY_NONE:
+    case VERIFY_ENDED:
+        break;
+    }
+}
+
+static bool calls_are_under_way(const struct verify *verify)
+{
+    return verify->busy || verify->scans[ON_PRIMARY].busy || verify->scans[ON_STANDBY].busy ||
+           verify->outstanding != 0;
+}
+
+void verify_tick(struct standby *sb, uint64_t now_us)
+{
+    struct verify *verify = sb->verify;
+    if (!is_running(verify) || sb->state != STANDBY_RUNNING)
+        return;
+    if (verify->state != VERIFY_NEXT && verify_life(verify) == NULL) {
+        if (!calls_are_under_way(verify))
+            verify_skip(verify, "it was deleted meanwhile");
+        return;
+    }
+    if (verify->state == VERIFY_NEXT && calls_are_under_way(verify))
+        return; /* of the index before */
+    turn(verify, now_us);
+}
+
+void verify_on_item(struct standby *sb)
+{
+    sb->verify->outstanding--;
+}
+
+/* ---- from outside ---- */
+
+static void save(struct verify *verify)
+{
+    struct standby *sb = verify->sb;
+    json_t *json = json_pack("{s:s?, s:b, s:b, s:I, s:b, s:O}", "pattern", verify->pattern, "apply",
+                             verify->apply, "force", verify->force, "incarnation",
+                             (json_int_t)verify->incarnation, "ended",
+                             verify->state == VERIFY_ENDED, "results", verify->results);
+    char *text = json_dumps(json, JSON_COMPACT);
+    enum status status = store_begin(sb->store);
+    if (status == STATUS_OK)
+        status = store_put(sb->store, STORE_STATE, SPAN("verify"), span_cstr(text));
+    if (status == STATUS_OK)
+        status = store_commit(sb->store);
+    else
+        store_abort(sb->store);
+    free(text);
+    json_decref(json);
+    if (status != STATUS_OK)
+        standby_stop(sb, status, "the replicator's own tables: %s", status_text(status));
+}
+
+static struct verify *verify_get(struct standby *sb)
+{
+    if (sb->verify != NULL)
+        return sb->verify;
+    struct verify *verify = bytes_zalloc(sizeof *verify);
+    verify->sb = sb;
+    es_call_init(&verify->call);
+    for (int side = 0; side < VERIFY_SIDES; side++)
+        es_call_init(&verify->scans[side].call);
+    return sb->verify = verify;
+}
+
+static void start(struct verify *verify, const char *pattern, bool apply, bool force)
+{
+    free(verify->pattern);
+    verify->pattern = pattern == NULL ? NULL : bytes_strdup(pattern);
+    verify->apply = apply;
+    verify->force = force;
+    verify->incarnation = 0;
+    verify->why[0] = '\0';
+    verify->retry_us = verify->backoff_us = 0;
+    json_decref(verify->results);
+    verify->results = json_array();
+    verify_set_state(verify, VERIFY_NEXT);
+}
+
+int verify_begin(struct standby *sb, const char *pattern, bool apply, bool force)
+{
+    struct verify *verify = verify_get(sb);
+    int count = 0;
+    if (is_running(verify))
+        return -1;
+    struct verify wanted = {.pattern = (char *)(uintptr_t)pattern};
+    for (const struct life *life = sb->lives; life != NULL; life = life->hh.next)
+        count += matches(&wanted, life);
+    if (count == 0)
+        return 0;
+    start(verify, pattern, apply, force);
+    save(verify);
+    return sb->state == STANDBY_STOPPED ? -2 : count;
+}
+
+bool verify_cancel(struct standby *sb)
+{
+    struct verify *verify = sb->verify;
+    if (!is_running(verify))
+        return false;
+    if (verify->result != NULL) {
+        json_object_set_new(verify->result, "skipped", json_string("it was cancelled"));
+        json_array_append_new(verify->results, verify->result);
+        verify->result = NULL;
+    }
+    drop_all(verify);
+    mark_forget(sb, &verify->mark);
+    end(verify);
+    return true;
+}
+
+void verify_load(struct standby *sb)
+{
+    struct buffer text = {0};
+    if (store_get(sb->store, STORE_STATE, SPAN("verify"), &text) != STATUS_OK)
+        return;
+    json_t *json = json_tree(buffer_span(&text));
+    buffer_fini(&text);
+    struct verify *verify = verify_get(sb);
+    start(verify, json_string_value(json_object_get(json, "pattern")),
+          json_is_true(json_object_get(json, "apply")),
+          json_is_true(json_object_get(json, "force")));
+    verify->incarnation = (uint32_t)json_integer_value(json_object_get(json, "incarnation"));
+    if (json_is_array(json_object_get(json, "results"))) {
+        json_decref(verify->results);
+        verify->results = json_incref(json_object_get(json, "results"));
+    }
+    if (json_is_true(json_object_get(json, "ended")))
+        verify_set_state(verify, VERIFY_ENDED);
+    json_decref(json);
+}
+
+/* How much of the present index is read, 0 to 1. */
+static double done_of_index(const struct verify *verify)
+{
+    double done = 0;
+    if (verify->shard_count == 0 || verify->applying)
+        return verify->applying ? 1 : 0;
+    for (int side = 0; side < VERIFY_SIDES; side++) {
+        const struct verify_scan *scan = &verify->scans[side];
+        bool summing = verify->state == VERIFY_SUMMING && scan->to >= 0;
+        done += summing ? (double)(scan->at + 1) / (double)(scan->to + 1) / VERIFY_SIDES : 0.5;
+    }
+    return ((double)verify->shard + done) / (double)verify->shard_count;
+}
+
+json_t *verify_report(const struct standby *sb)
+{
+    const struct verify *verify = sb->verify;
+    if (verify == NULL)
+        return json_pack("{s:s, s:[]}", "state", states[VERIFY_NONE].name, "indices");
+    json_t *json = json_pack("{s:s, s:s, s:O, s:s}", "state", states[verify->state].name, "what",
+                             verify->apply ? "repair" : "verify", "indices", verify->results,
+                             "why", verify->why);
+    struct life *life = life_find(((struct standby *)(uintptr_t)sb), verify->incarnation);
+    if (is_running(verify) && life != NULL && verify->state != VERIFY_NEXT) {
+        json_object_set_new(json, "index", json_string(life->name));
+        json_object_set_new(json, "index_done", json_real(done_of_index(verify)));
+    }
+    return json;
+}
+
+void verify_free(struct standby *sb)
+{
+    struct verify *verify = sb->verify;
+    if (verify == NULL)
+        return;
+    es_call_fini(&verify->call);
+    for (int side = 0; side < VERIFY_SIDES; side++) {
+        es_call_fini(&verify->scans[side].call);
+        free(verify->reach[side]);
+    }
+    drop_all(verify);
+    buffer_fini(&verify->asked);
+    free(verify->highest);
+    free(verify->terms);
+    free(verify->pattern);
+    json_decref(verify->result);
+    json_decref(verify->results);
+    free(verify);
+    sb->verify = NULL;
+}

@@ -1,0 +1,27 @@
+/* verify.h - compares a standby with the primary, document by document, and makes it equal.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef TANDEM_REPLICATOR_VERIFY_H
+#define TANDEM_REPLICATOR_VERIFY_H
+
+#include <jansson.h>
+
+#include "replicator/standby.h"
+
+/* Begins with the indices that match PATTERN (NULL: all). APPLY: what differs is made equal, unless
+ * the primary looks as if it had lost data; FORCE: also then. How many indices; 0: none matches,
+ * -1: one is under way already, -2: it could not be stored. */
+int verify_begin(struct standby *sb, const char *pattern, bool apply, bool force);
+/* Ends what is under way; what was found so far stays in the report. False: nothing is. */
+bool verify_cancel(struct standby *sb);
+void verify_tick(struct standby *sb, uint64_t now_us);
+/* A row of a repair is dealt with. */
+void verify_on_item(struct standby *sb);
+/* What was found, and how far it is; the caller's. */
+json_t *verify_report(const struct standby *sb);
+/* Goes on where the last process was. */
+void verify_load(struct standby *sb);
+void verify_free(struct standby *sb);
+
+#endif

@@ -1,0 +1,130 @@
+/* verify_impl.h - what verify.c (which index is looked at, and what follows from it), verify_scan.c
+ * (sums over whole shards) and verify_settle.c (single documents) share.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef TANDEM_REPLICATOR_VERIFY_IMPL_H
+#define TANDEM_REPLICATOR_VERIFY_IMPL_H
+
+#include "es/outcome.h"
+#include "replicator/verify.h"
+
+#define VERIFY_BUCKETS 4096
+#define VERIFY_TIMEOUT_US (120 * UINT64_C(1000000))
+
+enum verify_side_number { ON_PRIMARY, ON_STANDBY, VERIFY_SIDES };
+
+enum verify_state {
+    VERIFY_NONE,
+    VERIFY_NEXT,       /* chooses the next index */
+    VERIFY_COUNTING,   /* what shards it has on both sides, and how far they reach */
+    VERIFY_SUMMING,    /* digests of one shard, on both sides */
+    VERIFY_RECOUNTING, /* the standby has something newer: does the primary by now, too? */
+    VERIFY_COLLECTING, /* the documents of buckets that differ */
+    VERIFY_SETTLING,   /* looks at those again, one by one: is it a difference, or under way? */
+    VERIFY_ENDED,
+};
+
+/* One document in which the two may differ. */
+struct difference {
+    char *key; /* owned: length of the routing + 1, or 0; the routing; the id */
+    size_t key_size;
+    struct span id, routing; /* into key */
+    bool routed;
+    size_t shard;
+    struct version_seen {
+        bool found;
+        int64_t version;  /* V: on the primary computed, on the standby stored */
+        uint64_t content; /* digest */
+    } seen[VERIFY_SIDES];
+    bool settled;  /* it is a difference for certain */
+    bool given_up; /* it can't be made equal */
+    unsigned tries;
+    bool ahead;    /* the standby has a version that the primary has never reached */
+    UT_hash_handle hh;
+};
+
+/* The documents of one shard, read by ranges of its sequence numbers. */
+struct verify_scan {
+    struct verify *verify;
+    enum verify_side_number side;
+    int64_t at, upto, to, step;
+    bool busy, done;
+    uint64_t documents;
+    uint64_t digests[VERIFY_BUCKETS];
+    uint64_t retry_us, backoff_us;
+    struct es_call call;
+};
+
+struct verify {
+    struct standby *sb;
+    enum verify_state state; /* moved by verify_set_state() only */
+    char *pattern;           /* owned; NULL: all */
+    bool apply, force;
+    uint32_t incarnation; /* of the index that is looked at, or was last */
+    size_t shard, shard_count;
+    /* Per shard, owned: up to where it is read (on the primary: what all copies have), and for the
+     * primary its last sequence number and its term. */
+    int64_t *reach[VERIFY_SIDES], *highest;
+    uint64_t *terms;
+    struct verify_scan scans[VERIFY_SIDES];
+    int64_t counted; /* version up to which this shard of the primary is compared */
+    int64_t newest;  /* version on the standby, above it; -1: none is */
+    int64_t limit;  /* what the standby has above it the primary cannot have given */
+    struct difference *found; /* of this index, not settled or different */
+    bool truncated;           /* there were more than are kept */
+    bool applying;            /* the index was looked at as a whole, and is made equal now */
+    /* settling */
+    int step, rounds;
+    struct es_call call;
+    bool busy;
+    struct mark_wait mark;
+    size_t outstanding; /* rows on their way */
+    struct buffer asked; /* pointers of the differences that are asked for now */
+    uint64_t retry_us, backoff_us;
+    char why[300]; /* what it waits for */
+    json_t *result, *results; /* owned; of this index, of all before it */
+};
+
+/* ---- verify.c ---- */
+struct life *verify_life(struct verify *verify);
+void verify_set_state(struct verify *verify, enum verify_state next);
+/* The call cannot be used: WHY is said, the next try put off. */
+void verify_wait(struct verify *verify, const char *format, ...) PRINTF_LIKE(2, 3);
+/* The index is another one by now, or gone: nothing more is said of it. */
+void verify_skip(struct verify *verify, const char *why);
+/* Sends CALL to the cluster of SIDE. */
+void verify_call(struct verify *verify, enum verify_side_number side, struct es_call *call);
+/* True when CALL has ended with an answer of 2xx. */
+bool verify_answered(struct verify *verify, enum verify_side_number side,
+                     const struct es_call *call);
+/* The present index' name, percent-encoded; the caller's. */
+char *verify_name(struct verify *verify);
+/* A digest of the JSON document SOURCE that does not depend on white space. */
+uint64_t verify_content(struct span source);
+/* The difference of a document, made when it is not known yet; NULL: there are too many. */
+struct difference *verify_difference(struct verify *verify, size_t shard, struct span id,
+                                     bool routed, struct span routing);
+void verify_drop_difference(struct verify *verify, struct difference *difference);
+bool verify_is_equal(const struct difference *difference);
+
+/* ---- verify_scan.c ---- */
+/* V of an operation of the present index. */
+int64_t verify_version(struct verify *verify, size_t shard, int64_t seq_no);
+void verify_scan_begin(struct verify *verify);
+/* Goes on with both sides; true when both are through. */
+bool verify_scan_turn(struct verify *verify, uint64_t now_us);
+/* True when some bucket of the shard differs. */
+bool verify_scan_differs(const struct verify *verify);
+
+/* ---- verify_settle.c ---- */
+void verify_settle_begin(struct verify *verify);
+/* True when nothing is left to be looked at. */
+bool verify_settle_turn(struct verify *verify, uint64_t now_us);
+/* Reads uuid and primary terms of the index from an answer of the primary's cluster state; false: it
+ * is another index (skipped then). */
+bool verify_take_state(struct verify *verify, struct span body);
+/* Reads how far the shards of SIDE reach; false: some shard tells nothing now (it waits then). */
+bool verify_take_reach(struct verify *verify, enum verify_side_number side, struct span body);
+
+#endif

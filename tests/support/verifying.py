@@ -1,0 +1,44 @@
+"""verifying.py - short words for the tests of verify and repair.
+
+SPDX-License-Identifier: Apache-2.0
+"""
+
+import subprocess
+
+from processes import wait_until
+from shared import lines, must
+from tandem import program, request
+
+ENDS_S = 60
+NDJSON = {"Content-Type": "application/x-ndjson"}
+
+
+def fill(tandem, index, count, shards=3):
+    must(tandem.url, "PUT", "/" + index, {"settings": {"number_of_shards": shards, "number_of_replicas": 0}})
+    for begin in range(0, count, 500):
+        body = []
+        for n in range(begin, min(begin + 500, count)):
+            action = {"_id": "d%d" % n, **({"routing": "r%d" % (n % 5)} if n % 4 == 0 else {})}
+            body += [{"index": action}, {"n": n, "text": "x y\n z", "deep": {"a": [1.0, 1e3]}}]
+        assert not must(tandem.url, "POST", "/%s/_bulk" % index, lines(*body), NDJSON)["errors"]
+    tandem.wait_caught_up()
+
+
+def ctl(tandem, *args):
+    """Exit code and words."""
+    done = subprocess.run([program("tandemctl"), "--config", tandem.config] + list(args), capture_output=True,
+                          text=True, timeout=120)
+    return done.returncode, done.stdout + done.stderr
+
+
+def report(tandem):
+    return request(tandem.replicator.admin_url, "GET", "/_tandem/verify").json()
+
+
+def result(tandem, index):
+    wait_until(lambda: report(tandem)["state"] == "ended", ENDS_S, "it ends")
+    return next(each for each in report(tandem)["indices"] if each["index"] == index)
+
+
+def kinds(found):
+    return {kind: found[kind] for kind in ("missing", "extra", "different")}

@@ -2,8 +2,8 @@
  *
  * The machine without I/O: records come in through the source, calls to the standby go out through
  * the world, and both can be the simulation's. The parts: replay.c (rows), metadata.c
- * (definitions), deletes.c, waiting.c (rows that wait or are parked), takeover.c, release.c, and
- * standby.c, which is the life cycle.
+ * (definitions), deletes.c, waiting.c (rows that wait or are parked), seed.c (the first copy),
+ * verify.c (comparing, making equal), takeover.c, release.c, and standby.c, which is the life cycle.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -22,12 +22,10 @@ struct wish {
 
 static bool parse(struct ctl *ctl, struct wish *wish)
 {
-    static const struct option options[] = {{"standby", required_argument, NULL, 's'},
-                                            {"index", required_argument, NULL, 'i'},
-                                            {"apply", no_argument, NULL, 'a'},
-                                            {"force", no_argument, NULL, 'f'},
-                                            {"cancel", no_argument, NULL, 'c'},
-                                            {NULL, 0, NULL, 0}};
+    static const struct option options[] = {
+        {"standby", required_argument, NULL, 's'}, {"index", required_argument, NULL, 'i'},
+        {"apply", no_argument, NULL, 'a'},         {"force", no_argument, NULL, 'f'},
+        {"cancel", no_argument, NULL, 'c'},        {NULL, 0, NULL, 0}};
     int option;
 
     optind = 0; /* begin anew, and let options and words mix */
@@ -111,8 +109,7 @@ static bool show_index(const json_t *index)
                refused);
     bool repaired = json_is_integer(json_object_get(index, "repaired"));
     if (repaired)
-        printf("    %" JSON_INTEGER_FORMAT " were made equal, %" JSON_INTEGER_FORMAT
-               " are left\n",
+        printf("    %" JSON_INTEGER_FORMAT " were made equal, %" JSON_INTEGER_FORMAT " are left\n",
                number(index, "repaired"), number(index, "left"));
     return repaired && number(index, "left") == 0;
 }
@@ -159,8 +156,7 @@ static enum ctl_exit look_on(const struct standby_settings *standby, const struc
 
     for (;;) {
         ask(&standby->admin, "GET", "/_tandem/verify", &answer);
-        if (answer.exit != CTL_DONE ||
-            strcmp(json_text(answer.json, "state", ""), "running") != 0)
+        if (answer.exit != CTL_DONE || strcmp(json_text(answer.json, "state", ""), "running") != 0)
             break;
         show_progress(answer.json);
         answer_fini(&answer);

@@ -47,8 +47,8 @@ static void add_diverged(void *arg, const char *index, const char *why)
     add_index(arg, index, "", "diverged", why);
 }
 
-/* HAD_CONTENT: names of those that had some before Tandem saw them. How much of it a standby has is the
- * standby's to say. */
+/* HAD_CONTENT: names of those that had some before Tandem saw them. How much of it a standby has is
+ * the standby's to say. */
 static json_t *indices_status(struct core *core, json_t *problems, json_t *had_content)
 {
     json_t *indices = json_array();

@@ -247,7 +247,8 @@ static void answer_pause(struct admin_request *request, void *arg)
 static bool is_said(struct admin_request *request, const char *name)
 {
     struct buffer value = {0};
-    bool is = admin_parameter(request, name, &value) && span_equal(buffer_span(&value), SPAN("true"));
+    bool is =
+        admin_parameter(request, name, &value) && span_equal(buffer_span(&value), SPAN("true"));
     buffer_fini(&value);
     return is;
 }
@@ -318,7 +319,8 @@ static void answer_seed(struct admin_request *request, void *arg)
     if (count == 0)
         admin_reply_error(request, 404, "nothing was changed: no index%s%s %s",
                           named ? " that is called " : "", named ? buffer_cstr(&index) : "",
-                          repeat ? "is replicated" : "is filling; say again=true to copy one once more");
+                          repeat ? "is replicated"
+                                 : "is filling; say again=true to copy one once more");
     else
         admin_reply_json(request, count < 0 ? 500 : 200, json_pack("{s:i}", "asked", count));
     buffer_fini(&index);
@@ -334,9 +336,10 @@ static void begin_verify(struct admin_request *request, struct program *program)
         admin_reply_error(request, 404, "nothing was begun: no index%s%s is replicated",
                           named ? " that is called " : "", named ? buffer_cstr(&index) : "");
     else if (count == -1)
-        admin_reply_error(request, 409,
-                          "nothing was begun: a verification or a repair is under way already; wait "
-                          "for it, or cancel it");
+        admin_reply_error(
+            request, 409,
+            "nothing was begun: a verification or a repair is under way already; wait "
+            "for it, or cancel it");
     else
         admin_reply_json(request, count < 0 ? 500 : 202, json_pack("{s:i}", "indices", count));
     buffer_fini(&index);

@@ -1,8 +1,8 @@
 /* marks.c - asks the proxy for marks, one at a time, for all who wait for one.
  *
  * A mark says that everything that was open when it was asked for is closed, so it must have been
- * asked for after whoever waits began to wait. One request is under way at most: its answer can then
- * belong to no other.
+ * asked for after whoever waits began to wait. One request is under way at most: its answer can
+ * then belong to no other.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -33,105 +33,6 @@
 
 static void apply_pending(struct standby *sb);
 
-/* ---- a life as JSON ---- */
-
-void life_document(const struct life *life, struct buffer *out)
-{
-    json_t *json = json_pack(
-        "{s:s, s:s?, s:s?, s:s, s:I, s:s, s:s?, s:s?, s:s?, s:s?, s:I, s:I, s:b, s:b, s:b, s:b, "
-        "s:b, s:b}",
-        "kind", "life", "key", life->key, "name", life->name, "hex", life->hex, "incarnation",
-        (json_int_t)life->incarnation, "state", life_state_name(life->state), "why", life->why,
-        "applied", life->applied, "uuid", life->standby_uuid, "history_uuid", life->standby_history,
-        "stamp", (json_int_t)life->stamp, "since_seq", (json_int_t)life->since_seq, "filling",
-        life->filling, "incomplete", life->incomplete, "ending", life->ending, "kept", life->kept,
-        "gate_open", life->gate_open, "aliases_held", life->aliases_held);
-    if (life->wanted != NULL && (life->state != LIFE_READY || life->applied == NULL ||
-                                 strcmp(life->wanted, life->applied) != 0))
-        json_object_set_new(json, "wanted", json_string(life->wanted));
-    json_t *seed = seed_document(life);
-    if (seed != NULL)
-        json_object_set_new(json, "seed", seed);
-    char *text = json_dumps(json, JSON_COMPACT);
-    CHECK(text != NULL); /* an empty entry would lose the life */
-    buffer_append_cstr(out, text);
-    free(text);
-    json_decref(json);
-}
-
-enum status life_store(struct standby *sb, const struct life *life)
-{
-    struct buffer text = {0};
-    uint8_t key[8];
-    put_u64be(key, life->incarnation);
-    life_document(life, &text);
-    enum status status =
-        store_put(sb->store, STORE_LIVES, span_of((char *)key, 8), buffer_span(&text));
-    buffer_fini(&text);
-    return status;
-}
-
-static char *copy_member(const json_t *json, const char *member)
-{
-    const char *text = json_string_value(json_object_get(json, member));
-    return text == NULL ? NULL : bytes_strdup(text);
-}
-
-static void set_text(char **to, const char *text)
-{
-    char *copy = text == NULL ? NULL : bytes_strdup(text);
-    free(*to);
-    *to = copy;
-}
-
-static void name_life(struct life *life, const char *key, const char *name)
-{
-    set_text(&life->key, key);
-    set_text(&life->name, name);
-    snprintf(life->hex, sizeof life->hex, "%016" PRIx64, hash64(key, strlen(key), 0));
-}
-
-bool life_load(struct standby *sb, struct span text)
-{
-    json_t *json = json_tree(text);
-    const char *key = json_string_value(json_object_get(json, "key"));
-    const char *name = json_string_value(json_object_get(json, "name"));
-    const char *state = json_string_value(json_object_get(json, "state"));
-    if (key == NULL || state == NULL) {
-        json_decref(json);
-        return false;
-    }
-    struct life *life =
-        life_get(sb, (uint32_t)json_integer_value(json_object_get(json, "incarnation")));
-    name_life(life, key, name);
-    life->applied = copy_member(json, "applied");
-    life->wanted = copy_member(json, "wanted");
-    if (life->wanted == NULL && life->applied != NULL)
-        life->wanted = bytes_strdup(life->applied);
-    life->type = life->wanted == NULL ? NULL : definition_type(life->wanted);
-    life->standby_uuid = copy_member(json, "uuid");
-    life->standby_history = copy_member(json, "history_uuid");
-    life->why = copy_member(json, "why");
-    life->stamp = (uint64_t)json_integer_value(json_object_get(json, "stamp"));
-    life->since_seq = (uint64_t)json_integer_value(json_object_get(json, "since_seq"));
-    life->filling = json_is_true(json_object_get(json, "filling"));
-    life->ending = json_is_true(json_object_get(json, "ending"));
-    life->kept = json_is_true(json_object_get(json, "kept"));
-    life->incomplete = json_is_true(json_object_get(json, "incomplete"));
-    life->gate_open = json_is_true(json_object_get(json, "gate_open"));
-    life->aliases_held = json_is_true(json_object_get(json, "aliases_held"));
-    for (int s = LIFE_UNKNOWN; s <= LIFE_GONE; s++)
-        if (strcmp(state, life_state_name((enum life_state)s)) == 0)
-            life->state = (enum life_state)s;
-    seed_load(sb, life, json_object_get(json, "seed"));
-    if (life->gate_open)
-        life_forget_applied(sb, life, "a mapping was being put when the replicator ended");
-    json_decref(json);
-    return true;
-}
-
-static bool store_life(struct standby *sb, struct life *life);
-
 static void push_life_document(struct script *script, const struct life *life)
 {
     struct buffer text = {0};
@@ -161,22 +62,6 @@ enum status metadata_store_reread(struct standby *sb)
         return STATUS_OK;
     sb->reread_to = sb->pending_seq;
     return store_put_number(sb->store, "reread_to", sb->reread_to);
-}
-
-static bool store_life(struct standby *sb, struct life *life)
-{
-    enum status status = store_begin(sb->store);
-    if (status == STATUS_OK)
-        status = life_store(sb, life);
-    if (status == STATUS_OK)
-        status = metadata_store_reread(sb);
-    if (status == STATUS_OK)
-        status = store_commit(sb->store);
-    else
-        store_abort(sb->store);
-    if (status != STATUS_OK)
-        standby_stop(sb, status, "the replicator's own tables: %s", status_text(status));
-    return status == STATUS_OK;
 }
 
 void metadata_record_is_applied(struct standby *sb)
@@ -209,7 +94,7 @@ static void hold(struct standby *sb, struct life *life, const char *why)
     if (new && !life->quiet)
         log_error(sb->name, "index %s cannot be brought up to date, its rows wait: %s", life->name,
                   why);
-    set_text(&life->held_why, why);
+    bytes_set_text(&life->held_why, why);
     life_set_state(sb, life, LIFE_HELD, why);
     life->next_try_us = sb->world->now_us(sb) + TRY_AGAIN_US;
 }
@@ -227,12 +112,12 @@ static void life_on_end(struct script *script)
         if (life->quiet)
             log_info(sb->name, "index %s is brought up to date again", life->name);
         life->quiet = false;
-        set_text(&life->held_why, NULL);
+        bytes_set_text(&life->held_why, NULL);
         life_set_state(sb, life, LIFE_READY, NULL);
         life->next_try_us = 0;
         parked_retry_life(sb, life);
     }
-    if (store_life(sb, life))
+    if (life_save(sb, life))
         metadata_record_is_applied(sb);
 }
 
@@ -302,7 +187,7 @@ static void push_mapping(struct standby *sb, struct life *life, const char *name
     if (life->stray)
         push_alias_away(sb, life);
     life->gate_open = true; /* durable before it is: a restart must not send rows through it */
-    if (!store_life(sb, life))
+    if (!life_save(sb, life))
         return;
     snprintf(open, sizeof open, "{\"index\":{\"mapping.total_fields.limit\":%ld}}",
              limit < 100000 ? 100000 : limit);
@@ -325,7 +210,7 @@ static void on_settings_closed(struct script *script, int http_status, struct sp
     snprintf(why, sizeof why, "its settings are refused: %d %.*s", http_status,
              (int)(body.size > 200 ? 200 : body.size), body.data == NULL ? "" : body.data);
     bytes_mend_utf8(why);
-    set_text(&life->settings_why, why);
+    bytes_set_text(&life->settings_why, why);
 }
 
 static void on_settings_end(struct script *script, int http_status, struct span body)
@@ -333,7 +218,7 @@ static void on_settings_end(struct script *script, int http_status, struct span 
     struct life *life = pending_life(script->sb);
     if (script_expect(script, http_status, body, false) && life->settings_why != NULL)
         script_fail(script, "%s", life->settings_why);
-    set_text(&life->settings_why, NULL);
+    bytes_set_text(&life->settings_why, NULL);
 }
 
 /* Settings that an open index does not take: once more, closed. */
@@ -499,8 +384,8 @@ static void on_uuid(struct script *script, int http_status, struct span body)
     json_t *json = json_tree(body);
     json_t *index =
         json_object_get(json_object_get(json_object_get(json, life->name), "settings"), "index");
-    set_text(&life->standby_uuid, json_string_value(json_object_get(index, "uuid")));
-    set_text(&life->standby_history,
+    bytes_set_text(&life->standby_uuid, json_string_value(json_object_get(index, "uuid")));
+    bytes_set_text(&life->standby_history,
              json_string_value(json_object_get(json_object_get(index, "history"), "uuid")));
     json_decref(json);
     life->state = LIFE_READY; /* as the document is to say; life_on_end sets it */
@@ -589,7 +474,7 @@ static void on_present(struct script *script, int http_status, struct span body)
                         life->type != NULL && standby_names_types(sb) ? "?include_type_name=true"
                                                                       : "");
         free(create);
-        set_text(&life->applied, now); /* of an index without a uuid: what was asked for */
+        bytes_set_text(&life->applied, now); /* of an index without a uuid: what was asked for */
         free(now);
         push_gate_and_alias(sb, life);
     } else if (!script_expect(script, http_status, body, false)) {
@@ -623,7 +508,7 @@ static void on_name_freed(struct script *script, int http_status, struct span bo
         if (other->aliases_held && other->state == LIFE_READY &&
             definition_has_alias(other->applied, pending_life(sb)->name)) {
             set_applied(sb, other);
-            (void)store_life(sb, other);
+            (void)life_save(sb, other);
         }
 }
 
@@ -729,11 +614,11 @@ static void end_life(struct standby *sb, struct life *life)
         hold(sb, life, why);
         drop_waiting(sb, life); /* they are for nothing: it has ended */
         life->stamp = sb->pending->metadata.state_version;
-        if (store_life(sb, life))
+        if (life_save(sb, life))
             metadata_record_is_applied(sb);
         return;
     }
-    if (!store_life(sb, life)) /* so that a restart does not take it for lost */
+    if (!life_save(sb, life)) /* so that a restart does not take it for lost */
         return;
     encoded_name(life, &name);
     script_push(&sb->script, on_delete_look, NULL, "GET", "/%s/_alias", buffer_cstr(&name));
@@ -768,7 +653,7 @@ static struct life *define_life(struct standby *sb, const struct metadata *md)
     if (!md->gone) {
         json_t *json = json_tree(md->body);
         const char *name = json_string_value(json_object_get(json, "name"));
-        name_life(life, key, name == NULL ? "" : name);
+        life_name(life, key, name == NULL ? "" : name);
         json_decref(json);
         free(life->wanted);
         life->wanted = span_dup(md->body);
@@ -806,16 +691,16 @@ static void apply_life(struct standby *sb)
     if (md->gone && (life == NULL || life->name == NULL)) {
         life = life_get(sb, md->incarnation);
         char *key = span_dup(md->name);
-        name_life(life, key, "");
+        life_name(life, key, "");
         free(key);
         forget_rows(sb, life);
-        if (store_life(sb, life))
+        if (life_save(sb, life))
             metadata_record_is_applied(sb);
         return;
     }
     life = define_life(sb, md);
     if (metadata_is_reread(sb))
-        set_text(&life->applied, NULL); /* compare with what is there */
+        bytes_set_text(&life->applied, NULL); /* compare with what is there */
     if (md->gone)
         end_life(sb, life);
     else if (life->applied == NULL || life->standby_uuid == NULL)

@@ -108,8 +108,8 @@ void seed_load(struct standby *sb, struct life *life, const json_t *json)
     {
         int64_t at = json_integer_value(json_array_get(shard, 0));
         int64_t safe = json_integer_value(json_array_get(shard, 2));
-        seed->shards[i] = (struct seed_shard){
-            at, at, json_integer_value(json_array_get(shard, 1)), safe, safe};
+        seed->shards[i] =
+            (struct seed_shard){at, at, json_integer_value(json_array_get(shard, 1)), safe, safe};
     }
     if (member_u64(json, "step") != 0)
         seed->step = (int64_t)member_u64(json, "step");
@@ -117,21 +117,6 @@ void seed_load(struct standby *sb, struct life *life, const json_t *json)
     seed->bytes = member_u64(json, "bytes");
     seed->begun_us = member_u64(json, "begun_us");
     seed->done_writes = member_u64(json, "done_writes");
-}
-
-static bool store_seed(struct seed *seed)
-{
-    struct standby *sb = seed->sb;
-    enum status status = store_begin(sb->store);
-    if (status == STATUS_OK)
-        status = life_store(sb, seed->life);
-    if (status == STATUS_OK)
-        status = store_commit(sb->store);
-    else
-        store_abort(sb->store);
-    if (status != STATUS_OK)
-        standby_stop(sb, status, "the replicator's own tables: %s", status_text(status));
-    return status == STATUS_OK;
 }
 
 /* ---- what goes wrong ---- */
@@ -243,7 +228,7 @@ static void on_refreshed(struct es_call *call)
     seed->begun_us = seed->sb->world->wall_us(seed->sb);
     seed->rows = seed->bytes = 0;
     seed_goes_on(seed);
-    if (!store_seed(seed))
+    if (!life_save(seed->sb, seed->life))
         return;
     log_info(seed->sb->name, "index %s is being seeded (shards=%zu)", seed->life->name,
              seed->shard_count);
@@ -301,8 +286,8 @@ static void on_counted(struct es_call *call)
     bool good = seed_answered(seed, call, "asked for the index's stats");
     if (good) {
         json_t *json = json_tree(buffer_span(&call->answer));
-        good = read_counts(
-            seed, json_object_get(json_object_get(json, "indices"), seed->life->name));
+        good =
+            read_counts(seed, json_object_get(json_object_get(json, "indices"), seed->life->name));
         json_decref(json);
     }
     if (!good) {
@@ -353,7 +338,7 @@ static bool take_finished(struct standby *sb)
         page->seed->shards[page->shard].at = page->to;
         page->taken = true;
         page->seed->pages--;
-        bool stored = store_seed(page->seed);
+        bool stored = life_save(sb, page->seed->life);
         page->seed = NULL;
         return stored;
     }
@@ -401,7 +386,7 @@ static void finish(struct seed *seed)
     uint64_t took = sb->world->wall_us(sb) - seed->begun_us;
     seed_set_state(seed, SEED_DONE);
     life->filling = false;
-    if (store_seed(seed))
+    if (life_save(seed->sb, seed->life))
         log_info(sb->name,
                  "index %s is seeded (documents=%" PRIu64 " bytes=%" PRIu64 " seconds=%.1f)",
                  life->name, seed->rows, seed->bytes, (double)took / 1e6);
@@ -508,7 +493,7 @@ int seed_ask(struct standby *sb, const char *pattern, bool again)
         struct seed *seed = life->seed == NULL ? seed_new(sb, life) : life->seed;
         seed->asked = true;
         seed->retry_us = 0;
-        if (!store_seed(seed))
+        if (!life_save(seed->sb, seed->life))
             return -1;
         count++;
     }
@@ -518,8 +503,8 @@ int seed_ask(struct standby *sb, const char *pattern, bool again)
 void seed_start_over(struct standby *sb, struct life *life)
 {
     seed_forget(sb, life);
-    life->filling = life->incomplete ||
-                    (life->wanted != NULL && definition_is_filling(life->wanted));
+    life->filling =
+        life->incomplete || (life->wanted != NULL && definition_is_filling(life->wanted));
 }
 
 /* ---- what of it is sure to be on the standby ---- */

@@ -19,8 +19,8 @@ enum seed_state {
 };
 
 /* One shard of the primary's index: numbers up to `at` are on the standby, up to `next` in pages,
- * `to` is the last; `safe` is where `at` was when the document in .tandem was written last, which is
- * where a takeover goes on: the standby may have been set back to that moment, and nobody would
+ * `to` is the last; `safe` is where `at` was when the document in .tandem was written last, which
+ * is where a takeover goes on: the standby may have been set back to that moment, and nobody would
  * see it. All -1 when it is empty. */
 struct seed_shard {
     int64_t at, next, to;
@@ -29,18 +29,19 @@ struct seed_shard {
 
 struct seed {
     struct standby *sb;
-    struct life *life; /* NULL: the life has ended while a call was under way */
+    struct life *life;     /* NULL: the life has ended while a call was under way */
     enum seed_state state; /* moved by seed_set_state() only */
-    bool asked; /* by an operator: also where seed.mode is manual */
+    bool asked;            /* by an operator: also where seed.mode is manual */
     size_t shard_count;
     struct seed_shard *shards;
-    size_t pages;        /* of it, anywhere between due and done */
-    int64_t step;        /* how many numbers a page has */
+    size_t pages;         /* of it, anywhere between due and done */
+    int64_t step;         /* how many numbers a page has */
     uint64_t rows, bytes; /* read so far */
-    uint64_t begun_us;   /* wall clock */
-    uint64_t done_writes; /* DONE: of the first document in .tandem that was written since; 0: none */
+    uint64_t begun_us;    /* wall clock */
+    uint64_t
+        done_writes; /* DONE: of the first document in .tandem that was written since; 0: none */
     uint64_t speed_from_us, speed_from; /* for the time left: when this process began, and where */
-    char why[300];       /* what it waits for; empty: nothing */
+    char why[300];                      /* what it waits for; empty: nothing */
     uint64_t retry_us, backoff_us;
     struct es_call call; /* of COUNTING and REFRESHING */
     bool busy;
@@ -60,7 +61,8 @@ enum page_state {
 struct seed_page {
     struct seed_page *next;
     struct standby *sb;
-    struct seed *seed; /* NULL: it is not wanted any more, and goes when nothing of it is under way */
+    struct seed
+        *seed; /* NULL: it is not wanted any more, and goes when nothing of it is under way */
     size_t shard;
     int64_t from, to; /* (from, to] */
     int64_t at, upto; /* (at, upto] is what is read now */

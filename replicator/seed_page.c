@@ -188,8 +188,7 @@ static bool is_this_life(struct seed_page *page)
     buffer_appendf(&key, "%s%s%s", uuid == NULL ? "" : uuid, history == NULL ? "" : "/",
                    history == NULL ? "" : history);
     bool same = strcmp(buffer_cstr(&key), life->key) == 0;
-    if (page->sb->world->primary_uuid != NULL &&
-        page->sb->world->primary_uuid(page->sb, &known) &&
+    if (page->sb->world->primary_uuid != NULL && page->sb->world->primary_uuid(page->sb, &known) &&
         (cluster == NULL || !span_equal(buffer_span(&known), span_cstr(cluster)))) {
         seed_wait(page->seed, "another cluster answers at the primary's address");
         same = false;
@@ -354,8 +353,7 @@ static void end_writing(struct seed_page *page)
     }
     page->backoff_us = page->retry_us = 0;
     page->at = page->upto;
-    page->upto =
-        page->to - page->at > page->seed->step ? page->at + page->seed->step : page->to;
+    page->upto = page->to - page->at > page->seed->step ? page->at + page->seed->step : page->to;
     page->state = page->at == page->to ? PAGE_DONE : PAGE_DUE;
     seed_goes_on(page->seed);
 }

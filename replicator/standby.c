@@ -32,17 +32,6 @@ static const struct {
     [STANDBY_RELEASED]  = {"released",  0},
     [STANDBY_STOPPED]   = {"blocked",   0},
 };
-
-static const struct {
-    const char *name;
-    unsigned next;
-} life_states[] = {
-    [LIFE_UNKNOWN]  = {"unknown",  BIT(LIFE_CREATING) | BIT(LIFE_HELD) | BIT(LIFE_GONE) | BIT(LIFE_READY)},
-    [LIFE_CREATING] = {"creating", BIT(LIFE_CREATING) | BIT(LIFE_READY) | BIT(LIFE_HELD) | BIT(LIFE_GONE)},
-    [LIFE_READY]    = {"ready",    BIT(LIFE_READY) | BIT(LIFE_CREATING) | BIT(LIFE_HELD) | BIT(LIFE_GONE)},
-    [LIFE_HELD]     = {"held",     BIT(LIFE_CREATING) | BIT(LIFE_READY) | BIT(LIFE_HELD) | BIT(LIFE_GONE)},
-    [LIFE_GONE]     = {"gone",     BIT(LIFE_GONE) | BIT(LIFE_HELD)}, /* held: an older copy of the standby has it again */
-};
 /* clang-format on */
 
 void standby_set_state(struct standby *sb, enum standby_state next)
@@ -64,51 +53,6 @@ void standby_stop(struct standby *sb, enum status status, const char *format, ..
     log_error(sb->name, "stopping: %s (%s)", sb->why, status_text(status));
     sb->stopped_by = status;
     standby_set_state(sb, STANDBY_STOPPED);
-}
-
-const char *life_state_name(enum life_state state)
-{
-    return life_states[state].name;
-}
-
-void life_set_state(struct standby *sb, struct life *life, enum life_state next, const char *why)
-{
-    CHECK(life_states[life->state].next & BIT(next));
-    if (life->state != next && !life->quiet)
-        log_info(sb->name, "index %s: %s -> %s%s%s", life->name == NULL ? "?" : life->name,
-                 life_states[life->state].name, life_states[next].name, why == NULL ? "" : ": ",
-                 why == NULL ? "" : why);
-    life->state = next;
-    char *copy = why == NULL ? NULL : bytes_strdup(why);
-    free(life->why);
-    life->why = copy;
-}
-
-struct life *life_find(struct standby *sb, uint32_t incarnation)
-{
-    struct life *life;
-    HASH_FIND(hh, sb->lives, &incarnation, sizeof incarnation, life);
-    return life;
-}
-
-struct life *life_get(struct standby *sb, uint32_t incarnation)
-{
-    struct life *life = life_find(sb, incarnation);
-    if (life == NULL) {
-        life = bytes_zalloc(sizeof *life);
-        life->incarnation = incarnation;
-        HASH_ADD(hh, sb->lives, incarnation, sizeof life->incarnation, life);
-    }
-    return life;
-}
-
-void life_forget_applied(struct standby *sb, struct life *life, const char *why)
-{
-    if (life->standby_uuid == NULL || life->state == LIFE_GONE)
-        return;
-    free(life->applied);
-    life->applied = NULL;
-    life_set_state(sb, life, LIFE_HELD, why);
 }
 
 int64_t standby_version(struct standby *sb, uint64_t timeline, uint64_t term, int64_t seq_no)

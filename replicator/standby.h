@@ -3,7 +3,8 @@
  * The machine without I/O: records come in through the source, calls to the standby go out through
  * the world, and both can be the simulation's. The parts: replay.c (rows), metadata.c
  * (definitions), deletes.c, waiting.c (rows that wait or are parked), seed.c (the first copy),
- * verify.c (comparing, making equal), takeover.c, release.c, and standby.c, which is the life cycle.
+ * verify.c (comparing, making equal), takeover.c, release.c, and standby.c, which is the life
+ * cycle.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -181,8 +182,8 @@ struct standby {
 
     /* .tandem */
     uint64_t life, session;
-    char writer[48];    /* this process, told from all others that took the same session */
-    char *session_text; /* the document that takes the session */
+    char writer[48];     /* this process, told from all others that took the same session */
+    char *session_text;  /* the document that takes the session */
     uint64_t doc_writes; /* how often it was written: the number of the last one */
     int64_t doc_seq_no;
     uint64_t doc_term;
@@ -247,13 +248,13 @@ struct standby {
     struct mark_wait deletes_mark; /* of that mark */
     uint64_t mark_next_us;
     struct mark_wait *mark_waits;
-    bool mark_asking; /* the proxy was asked, and has not answered */
+    bool mark_asking;  /* the proxy was asked, and has not answered */
     uint64_t marks[2]; /* seqs of the last two marks that the checkpoint passed */
     uint64_t high_term;
 
     /* seeds */
-    struct seed_page *seed_pages; /* in no order */
-    struct seed *seeds_dropped;   /* their lives have ended, but not their calls */
+    struct seed_page *seed_pages;           /* in no order */
+    struct seed *seeds_dropped;             /* their lives have ended, but not their calls */
     size_t seed_page_count, seed_pages_now; /* AIMD */
     uint64_t seed_good;                     /* pages that went well */
     uint64_t seed_seq;     /* names rows of seeds, above all numbers of the journal */
@@ -292,16 +293,28 @@ void standby_set_state(struct standby *sb, enum standby_state next);
 void standby_stop(struct standby *sb, enum status status, const char *format, ...)
     PRINTF_LIKE(3, 4);
 const char *standby_state_name(const struct standby *sb);
-/* True when the standby's engine is at least Elasticsearch MAJOR.MINOR; OpenSearch, which began from
- * 7.10, is at least all that we ask for. */
+/* True when the standby's engine is at least Elasticsearch MAJOR.MINOR; OpenSearch, which began
+ * from 7.10, is at least all that we ask for. */
 bool standby_at_least(const struct standby *sb, int major, int minor);
 uint64_t standby_lag_records(const struct standby *sb);
 uint64_t standby_lag_us(const struct standby *sb);
+
+/* ---- life.c ---- */
 void life_set_state(struct standby *sb, struct life *life, enum life_state next, const char *why);
 const char *life_state_name(enum life_state state);
 struct life *life_find(struct standby *sb, uint32_t incarnation);
 struct life *life_get(struct standby *sb, uint32_t incarnation);
 void life_free(struct standby *sb, struct life *life);
+/* Gives LIFE its key and its name, which are copied. */
+void life_name(struct life *life, const char *key, const char *name);
+/* Writes LIFE into the store's open transaction. */
+MUST_USE enum status life_store(struct standby *sb, const struct life *life);
+/* Stores LIFE in a transaction of its own. False: the standby is stopped. */
+bool life_save(struct standby *sb, const struct life *life);
+/* LIFE as JSON, appended: the `.tandem` document of a life. */
+void life_document(const struct life *life, struct buffer *out);
+/* Takes a stored life in. */
+bool life_load(struct standby *sb, struct span json);
 /* What the standby has of LIFE must be looked up: no row goes before. */
 void life_forget_applied(struct standby *sb, struct life *life, const char *why);
 /* The alias through which rows of LIFE are written in this session. */
@@ -358,13 +371,6 @@ bool metadata_is_changing(const struct standby *sb, const struct life *life);
 /* Goes on when the rows in the way are through; tries again what was refused. */
 void metadata_tick(struct standby *sb, uint64_t now_us);
 void metadata_on_script_end(struct script *script);
-/* Writes LIFE into the store's open transaction. */
-MUST_USE enum status life_store(struct standby *sb, const struct life *life);
-/* LIFE as JSON, appended: the `.tandem` document of a life. */
-void life_document(const struct life *life, struct buffer *out);
-/* Takes a stored life in. */
-bool life_load(struct standby *sb, struct span json);
-
 /* The record being applied is through: reading goes on. */
 void metadata_record_is_applied(struct standby *sb);
 /* Notes in the store's open transaction that the pending record may have been applied: it can be
@@ -444,8 +450,8 @@ bool deletes_covers(struct standby *sb, uint32_t incarnation, uint64_t document,
 void deletes_tick(struct standby *sb, uint64_t now_us);
 
 /* ---- marks.c ---- */
-/* WAIT gets the number, and then the seq, of a mark that is asked for from now on. It must stay where it is
- * until mark_forget(). */
+/* WAIT gets the number, and then the seq, of a mark that is asked for from now on. It must stay
+ * where it is until mark_forget(). */
 void mark_await(struct standby *sb, struct mark_wait *wait);
 void mark_forget(struct standby *sb, struct mark_wait *wait);
 /* The record of mark NUMBER was read at SEQ. */

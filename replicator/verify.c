@@ -1,19 +1,19 @@
-/* verify.c - compares a standby with the primary, index by index and shard by shard, while writes go
- * on; makes it equal when that is asked for.
+/* verify.c - compares a standby with the primary, index by index and shard by shard, while writes
+ * go on; makes it equal when that is asked for.
  *
  *     NEXT -> COUNTING -> SUMMING -> (RECOUNTING) -> COLLECTING -> SETTLING -> NEXT ... -> ENDED
  *                            ^__________|________________________________|
  *
- * For each shard: the digests of both sides are summed up per bucket (verify_scan.c); where a bucket
- * differs its documents are read once more, and those that differ are looked at one by one until it
- * is certain (verify_settle.c). A repair does all of it first, and then writes.
+ * For each shard: the digests of both sides are summed up per bucket (verify_scan.c); where a
+ * bucket differs its documents are read once more, and those that differ are looked at one by one
+ * until it is certain (verify_settle.c). A repair does all of it first, and then writes.
  *
  * What must hold:
  *   - What is under way is no difference.
  *   - The primary is never written to.
- *   - Nothing is written when the primary looks as if it had lost data: the standby has versions that
- *     the primary never reached, or a good part of its documents is not on the primary. An operator
- *     may say otherwise (force).
+ *   - Nothing is written when the primary looks as if it had lost data: the standby has versions
+ * that the primary never reached, or a good part of its documents is not on the primary. An
+ * operator may say otherwise (force).
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -52,10 +52,9 @@ static const struct {
     [VERIFY_RECOUNTING] = {"running", BIT(VERIFY_SUMMING) | BIT(VERIFY_COLLECTING) |
                                           BIT(VERIFY_SETTLING) | BIT(VERIFY_NEXT) |
                                           BIT(VERIFY_ENDED)},
-    [VERIFY_COLLECTING] = {"running",
-                           BIT(VERIFY_SETTLING) | BIT(VERIFY_NEXT) | BIT(VERIFY_ENDED)},
-    [VERIFY_SETTLING] = {"running", BIT(VERIFY_SUMMING) | BIT(VERIFY_SETTLING) |
-                                        BIT(VERIFY_NEXT) | BIT(VERIFY_ENDED)},
+    [VERIFY_COLLECTING] = {"running", BIT(VERIFY_SETTLING) | BIT(VERIFY_NEXT) | BIT(VERIFY_ENDED)},
+    [VERIFY_SETTLING] = {"running", BIT(VERIFY_SUMMING) | BIT(VERIFY_SETTLING) | BIT(VERIFY_NEXT) |
+                                        BIT(VERIFY_ENDED)},
     [VERIFY_ENDED] = {"ended", BIT(VERIFY_NEXT)},
 };
 
@@ -228,7 +227,7 @@ void verify_skip(struct verify *verify, const char *why)
 
 static const char *kind_of(const struct difference *difference)
 {
-    return !difference->seen[ON_STANDBY].found  ? "missing"
+    return !difference->seen[ON_STANDBY].found   ? "missing"
            : !difference->seen[ON_PRIMARY].found ? "extra"
                                                  : "different";
 }
@@ -271,8 +270,7 @@ static void note_differences(struct verify *verify)
 static const char *refusal(const struct verify *verify)
 {
     json_int_t extra = json_integer_value(json_object_get(verify->result, "extra"));
-    json_int_t documents =
-        json_integer_value(json_object_get(verify->result, "standby_documents"));
+    json_int_t documents = json_integer_value(json_object_get(verify->result, "standby_documents"));
     for (const struct difference *d = verify->found; d != NULL; d = d->hh.next)
         if (d->settled && d->ahead)
             return "the standby has versions that the primary never reached: the primary may have "
@@ -559,8 +557,8 @@ static void begin_index(struct verify *verify, const struct life *life)
     verify->step = 0;
     verify->truncated = verify->applying = false;
     take_room(verify);
-    verify->result = json_pack("{s:s, s:i, s:i}", "index", life->name, "documents", 0,
-                               "standby_documents", 0);
+    verify->result =
+        json_pack("{s:s, s:i, s:i}", "index", life->name, "documents", 0, "standby_documents", 0);
     verify_set_state(verify, VERIFY_COUNTING);
     if (life->state != LIFE_READY)
         verify_skip(verify, "it is not ready on the standby; see its state");
@@ -773,8 +771,8 @@ json_t *verify_report(const struct standby *sb)
     if (verify == NULL)
         return json_pack("{s:s, s:[]}", "state", states[VERIFY_NONE].name, "indices");
     json_t *json = json_pack("{s:s, s:s, s:O, s:s}", "state", states[verify->state].name, "what",
-                             verify->apply ? "repair" : "verify", "indices", verify->results,
-                             "why", verify->why);
+                             verify->apply ? "repair" : "verify", "indices", verify->results, "why",
+                             verify->why);
     struct life *life = life_find(((struct standby *)(uintptr_t)sb), verify->incarnation);
     if (is_running(verify) && life != NULL && verify->state != VERIFY_NEXT) {
         json_object_set_new(json, "index", json_string(life->name));

@@ -40,7 +40,7 @@ struct difference {
     bool settled;  /* it is a difference for certain */
     bool given_up; /* it can't be made equal */
     unsigned tries;
-    bool ahead;    /* the standby has a version that the primary has never reached */
+    bool ahead; /* the standby has a version that the primary has never reached */
     UT_hash_handle hh;
 };
 
@@ -68,9 +68,9 @@ struct verify {
     int64_t *reach[VERIFY_SIDES], *highest;
     uint64_t *terms;
     struct verify_scan scans[VERIFY_SIDES];
-    int64_t counted; /* version up to which this shard of the primary is compared */
-    int64_t newest;  /* version on the standby, above it; -1: none is */
-    int64_t limit;  /* what the standby has above it the primary cannot have given */
+    int64_t counted;          /* version up to which this shard of the primary is compared */
+    int64_t newest;           /* version on the standby, above it; -1: none is */
+    int64_t limit;            /* what the standby has above it the primary cannot have given */
     struct difference *found; /* of this index, not settled or different */
     bool truncated;           /* there were more than are kept */
     bool applying;            /* the index was looked at as a whole, and is made equal now */
@@ -79,10 +79,10 @@ struct verify {
     struct es_call call;
     bool busy;
     struct mark_wait mark;
-    size_t outstanding; /* rows on their way */
+    size_t outstanding;  /* rows on their way */
     struct buffer asked; /* pointers of the differences that are asked for now */
     uint64_t retry_us, backoff_us;
-    char why[300]; /* what it waits for */
+    char why[300];            /* what it waits for */
     json_t *result, *results; /* owned; of this index, of all before it */
 };
 
@@ -121,8 +121,8 @@ bool verify_scan_differs(const struct verify *verify);
 void verify_settle_begin(struct verify *verify);
 /* True when nothing is left to be looked at. */
 bool verify_settle_turn(struct verify *verify, uint64_t now_us);
-/* Reads uuid and primary terms of the index from an answer of the primary's cluster state; false: it
- * is another index (skipped then). */
+/* Reads uuid and primary terms of the index from an answer of the primary's cluster state; false:
+ * it is another index (skipped then). */
 bool verify_take_state(struct verify *verify, struct span body);
 /* Reads how far the shards of SIDE reach; false: some shard tells nothing now (it waits then). */
 bool verify_take_reach(struct verify *verify, enum verify_side_number side, struct span body);

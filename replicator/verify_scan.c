@@ -1,5 +1,5 @@
-/* verify_scan.c - reads a shard of an index on both clusters: sums per bucket, then the documents of
- * buckets that differ.
+/* verify_scan.c - reads a shard of an index on both clusters: sums per bucket, then the documents
+ * of buckets that differ.
  *
  * The digest of a document says its id, routing, version and content; a bucket's is the sum, so the
  * order does not matter. What was written after the beginning is left out on both sides, as far as
@@ -42,20 +42,18 @@ static bool decode_hit(struct verify_scan *scan, const struct hit *hit, struct d
         return false;
     document->seen = (struct version_seen){
         .found = true,
-        .version = scan->side == ON_STANDBY
-                       ? hit->version
-                       : standby_version(sb, timeline, hit->term, hit->seq_no),
+        .version = scan->side == ON_STANDBY ? hit->version
+                                            : standby_version(sb, timeline, hit->term, hit->seq_no),
         .content = hit->source.size == 0 ? 0 : verify_content(hit->source)};
     return true;
 }
 
 static uint64_t digest_of(const struct document *document)
 {
-    uint64_t parts[4] = {hash64(document->id.data, document->id.size, 0),
-                         document->routed
-                             ? hash64(document->routing.data, document->routing.size, 1)
-                             : 0,
-                         (uint64_t)document->seen.version, document->seen.content};
+    uint64_t parts[4] = {
+        hash64(document->id.data, document->id.size, 0),
+        document->routed ? hash64(document->routing.data, document->routing.size, 1) : 0,
+        (uint64_t)document->seen.version, document->seen.content};
     return hash64(parts, sizeof parts, 2);
 }
 
@@ -228,8 +226,8 @@ bool verify_scan_turn(struct verify *verify, uint64_t now_us)
     bool done = true;
     for (int side = 0; side < VERIFY_SIDES; side++) {
         struct verify_scan *scan = &verify->scans[side];
-        bool may = side == ON_STANDBY ||
-                   (now_us >= verify->sb->seed_next_us && seed_may_read(verify->sb));
+        bool may =
+            side == ON_STANDBY || (now_us >= verify->sb->seed_next_us && seed_may_read(verify->sb));
         if (!scan->busy && !scan->done && may && now_us >= verify->retry_us)
             ask(scan);
         done = done && scan->done && !scan->busy;

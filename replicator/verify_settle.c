@@ -6,16 +6,16 @@
  *     0  the primary is asked for them (A)
  *     1  a mark is awaited: what was under way at A is in the journal, and then on the standby
  *     2  the standby is asked
- *     3  for a repair: the primary's terms, and how far its shards reach (t, m), with all copies there
- *     4  the primary is asked again (B)
+ *     3  for a repair: the primary's terms, and how far its shards reach (t, m), with all copies
+ * there 4  the primary is asked again (B)
  *
- * The standby has A or B: equal. A and B are the same, and the standby has another one: a difference.
- * Else it is looked at again.
+ * The standby has A or B: equal. A and B are the same, and the standby has another one: a
+ * difference. Else it is looked at again.
  *
  * A repair writes what B has. An older or missing document gets B's own version. One for which the
- * standby has a higher version or the tombstone of one (somebody wrote there), and one that is not on
- * the primary, gets V(t, m): every state that was replaced by then is below it, every later write
- * above it. What the standby has above even that can't be made equal by writing.
+ * standby has a higher version or the tombstone of one (somebody wrote there), and one that is not
+ * on the primary, gets V(t, m): every state that was replaced by then is below it, every later
+ * write above it. What the standby has above even that can't be made equal by writing.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -179,8 +179,7 @@ static void send_row(struct verify *verify, struct span bytes, bool even_if_equa
 }
 
 /* Writes what the primary has. */
-static void repair(struct verify *verify, struct difference *difference,
-                   const struct mget_doc *doc)
+static void repair(struct verify *verify, struct difference *difference, const struct mget_doc *doc)
 {
     const struct version_seen *ours = &difference->seen[ON_PRIMARY],
                               *theirs = &difference->seen[ON_STANDBY];

@@ -104,6 +104,13 @@ char *bytes_strdup(const char *text)
     return span_dup(span_cstr(text));
 }
 
+void bytes_set_text(char **to, const char *text)
+{
+    char *copy = text == NULL ? NULL : bytes_strdup(text);
+    free(*to);
+    *to = copy;
+}
+
 char *span_dup(struct span span)
 {
     CHECK(span.size < SIZE_MAX);

@@ -68,6 +68,8 @@ size_t bytes_utf8_size(const char *at, const char *end);
 /* Replaces what is no UTF-8 in TEXT by '?', in place: a text that was cut, or came from elsewhere. */
 void bytes_mend_utf8(char *text);
 char *bytes_strdup(const char *text);
+/* *TO, which is freed, becomes a copy of TEXT; NULL stays NULL. */
+void bytes_set_text(char **to, const char *text);
 /* A NUL-terminated copy of SPAN; the caller frees it. */
 char *span_dup(struct span span);
 

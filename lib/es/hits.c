@@ -23,7 +23,8 @@ static bool take_number(struct span value, int64_t *number)
     return json_to_i64(value, number) && *number >= 0;
 }
 
-/* One walk over the hit's members: `_source` is long, and need not be passed over for each of them. */
+/* One walk over the hit's members: `_source` is long, and need not be passed over for each of them.
+ */
 enum status hits_next(struct hits_walk *walk, struct hit *hit)
 {
     struct json_walk members;

@@ -27,8 +27,8 @@ struct hit {
     int64_t version; /* 0 when it was not asked for */
 };
 
-/* Begins the walk. BAD_INPUT: the answer is not a whole one: it is none to a search, it timed out, or
- * a shard failed. *SHARDS (may be NULL): how many it is of. */
+/* Begins the walk. BAD_INPUT: the answer is not a whole one: it is none to a search, it timed out,
+ * or a shard failed. *SHARDS (may be NULL): how many it is of. */
 MUST_USE enum status hits_init(struct hits_walk *walk, struct span body, int64_t *shards);
 /* The next one. OK; NOT_FOUND at the end; BAD_INPUT when the answer is cut, or a hit has no id. */
 MUST_USE enum status hits_next(struct hits_walk *walk, struct hit *hit);

@@ -12,9 +12,9 @@
 
 static void what_is_no_stretch_is_refused(void **state)
 {
-    static const char *const wrong[] = {"22",          "22:00",        "22:00-24:00", "22:60-23:00",
-                                        "2:00-3:00",   "22:00 23:00",  "a2:00-23:00", "22-00-23:00",
-                                        "22:00-23:00 ", "22:00-23:0",  "-"};
+    static const char *const wrong[] = {
+        "22",          "22:00",       "22:00-24:00",  "22:60-23:00", "2:00-3:00", "22:00 23:00",
+        "a2:00-23:00", "22-00-23:00", "22:00-23:00 ", "22:00-23:0",  "-"};
     (void)state;
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         if (hours_valid(wrong[i]))

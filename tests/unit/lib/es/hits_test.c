@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #define ANSWER(shards, more, hits)                                                                 \
-    "{\"took\":1,\"timed_out\":" more ",\"_shards\":" shards ",\"hits\":{\"max_score\":null,"       \
+    "{\"took\":1,\"timed_out\":" more ",\"_shards\":" shards ",\"hits\":{\"max_score\":null,"      \
     "\"hits\":[" hits "]}}"
 #define ONE_SHARD "{\"total\":1,\"successful\":1,\"skipped\":0,\"failed\":0}"
 
@@ -85,8 +85,8 @@ static void a_hit_without_an_id_is_none(void **state)
     struct hits_walk walk;
     struct hit hit;
     (void)state;
-    assert_int_equal(
-        hits_init(&walk, SPAN(ANSWER(ONE_SHARD, "false", "{\"_source\":{}}")), NULL), STATUS_OK);
+    assert_int_equal(hits_init(&walk, SPAN(ANSWER(ONE_SHARD, "false", "{\"_source\":{}}")), NULL),
+                     STATUS_OK);
     assert_int_equal(hits_next(&walk, &hit), STATUS_BAD_INPUT);
 }
 

@@ -66,6 +66,7 @@ enum ctl_exit ctl_pause(struct ctl *ctl);
 enum ctl_exit ctl_resume(struct ctl *ctl);
 enum ctl_exit ctl_release(struct ctl *ctl);
 enum ctl_exit ctl_seed(struct ctl *ctl);
+enum ctl_exit ctl_audit(struct ctl *ctl);
 enum ctl_exit ctl_verify(struct ctl *ctl);
 enum ctl_exit ctl_repair(struct ctl *ctl);
 enum ctl_exit ctl_parked(struct ctl *ctl);

@@ -33,6 +33,7 @@ static const char help[] =
     "again\n"
     "  seed [--index PATTERN]          copy what indices held before Tandem saw them; --again: once "
     "more\n"
+    "  audit                           is every operation of the primary accounted for?\n"
     "  verify [--index PATTERN]        compare a standby with the primary, document by document\n"
     "  repair [--index PATTERN]        the same, and say what would be written; --apply writes it\n"
     "  parked list [--standby NAME]    rows that a standby refused\n"
@@ -209,6 +210,7 @@ static const struct {
     {"resume", ctl_resume, true},
     {"release", ctl_release, true},
     {"seed", ctl_seed, true},
+    {"audit", ctl_audit, true},
     {"verify", ctl_verify, true},
     {"repair", ctl_repair, true},
     {"parked", ctl_parked, true},

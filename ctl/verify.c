@@ -1,4 +1,4 @@
-/* verify.c - tandemctl verify and repair: begin, show how far it is, and say what was found.
+/* verify.c - tandemctl verify, repair and audit: begin, show how far it is, and say what was found.
  *
  * The replicator does the work, and goes on when we are interrupted; --cancel ends it.
  *
@@ -210,4 +210,64 @@ enum ctl_exit ctl_verify(struct ctl *ctl)
 enum ctl_exit ctl_repair(struct ctl *ctl)
 {
     return run(ctl, &(struct wish){.repair = true});
+}
+
+/* ---- the audit ---- */
+
+static void show_audited(const json_t *index)
+{
+    const json_t *complete = json_object_get(index, "complete_up_to"), *one;
+    const char *why = json_text(index, "why", "");
+    size_t at;
+
+    printf("  %s: %s%s%s\n", json_text(index, "index", "?"), json_text(index, "state", "?"),
+           *why == '\0' ? "" : ": ", why);
+    fputs("      complete up to", stdout);
+    json_array_foreach(complete, at, one)
+        printf("%s %" JSON_INTEGER_FORMAT, at == 0 ? "" : ",", json_integer_value(one));
+    printf("; holes %" JSON_INTEGER_FORMAT ", brought over %" JSON_INTEGER_FORMAT
+           ", without a document %" JSON_INTEGER_FORMAT "\n",
+           number(index, "holes"), number(index, "found"), number(index, "unexplained"));
+}
+
+/* True when all that can be audited is. */
+static bool show_audit(const struct standby_settings *standby, const json_t *report)
+{
+    const json_t *index;
+    size_t at, open = 0;
+
+    printf("standby %s", standby->name);
+    if (!json_is_true(json_object_get(report, "on"))) {
+        puts(": the audit is off (audit.interval: 0s)");
+        return false;
+    }
+    if (json_is_number(json_object_get(report, "clean_age_s")))
+        printf(": everything was in order %.0f s ago\n",
+               json_number_value(json_object_get(report, "clean_age_s")));
+    else
+        puts(": it has not found everything in order yet");
+    json_array_foreach(json_object_get(report, "indices"), at, index)
+    {
+        show_audited(index);
+        open += strcmp(json_text(index, "state", ""), "audited") != 0;
+    }
+    return open == 0;
+}
+
+enum ctl_exit ctl_audit(struct ctl *ctl)
+{
+    const struct standby_settings *standby;
+    struct wish wish = {0};
+    struct answer answer;
+
+    if (!parse(ctl, &wish) || (standby = ctl_standby(ctl, wish.standby)) == NULL)
+        return CTL_REFUSED;
+    ask(&standby->admin, "POST", "/_tandem/audit", &answer);
+    enum ctl_exit result = answer.exit;
+    if (result != CTL_DONE)
+        ctl_say("audit %s: %s", standby->name, answer.why);
+    else if (!show_audit(standby, answer.json))
+        result = CTL_INCOMPLETE;
+    answer_fini(&answer);
+    return result;
 }

@@ -9,6 +9,7 @@
 #include "base/hash.h"
 #include "base/json_tree.h"
 #include "base/log.h"
+#include "replicator/audit.h"
 #include "replicator/seed.h"
 
 /* clang-format off */
@@ -75,19 +76,22 @@ void life_document(const struct life *life, struct buffer *out)
 {
     json_t *json = json_pack(
         "{s:s, s:s?, s:s?, s:s, s:I, s:s, s:s?, s:s?, s:s?, s:s?, s:I, s:I, s:b, s:b, s:b, s:b, "
-        "s:b, s:b}",
+        "s:b, s:b, s:b}",
         "kind", "life", "key", life->key, "name", life->name, "hex", life->hex, "incarnation",
         (json_int_t)life->incarnation, "state", life_state_name(life->state), "why", life->why,
         "applied", life->applied, "uuid", life->standby_uuid, "history_uuid", life->standby_history,
         "stamp", (json_int_t)life->stamp, "since_seq", (json_int_t)life->since_seq, "filling",
         life->filling, "incomplete", life->incomplete, "ending", life->ending, "kept", life->kept,
-        "gate_open", life->gate_open, "aliases_held", life->aliases_held);
+        "gate_open", life->gate_open, "aliases_held", life->aliases_held, "made_empty", life->made_empty);
     if (life->wanted != NULL && (life->state != LIFE_READY || life->applied == NULL ||
                                  strcmp(life->wanted, life->applied) != 0))
         json_object_set_new(json, "wanted", json_string(life->wanted));
     json_t *seed = seed_document(life);
     if (seed != NULL)
         json_object_set_new(json, "seed", seed);
+    json_t *audit = audit_document(life);
+    if (audit != NULL)
+        json_object_set_new(json, "audit", audit);
     char *text = json_dumps(json, JSON_COMPACT);
     CHECK(text != NULL); /* an empty entry would lose the life */
     buffer_append_cstr(out, text);
@@ -144,6 +148,7 @@ bool life_load(struct standby *sb, struct span text)
     life->stamp = (uint64_t)json_integer_value(json_object_get(json, "stamp"));
     life->since_seq = (uint64_t)json_integer_value(json_object_get(json, "since_seq"));
     life->filling = json_is_true(json_object_get(json, "filling"));
+    life->made_empty = json_is_true(json_object_get(json, "made_empty"));
     life->ending = json_is_true(json_object_get(json, "ending"));
     life->kept = json_is_true(json_object_get(json, "kept"));
     life->incomplete = json_is_true(json_object_get(json, "incomplete"));
@@ -153,6 +158,7 @@ bool life_load(struct standby *sb, struct span text)
         if (strcmp(state, life_state_name((enum life_state)s)) == 0)
             life->state = (enum life_state)s;
     seed_load(sb, life, json_object_get(json, "seed"));
+    audit_load(life, json_object_get(json, "audit"));
     if (life->gate_open)
         life_forget_applied(sb, life, "a mapping was being put when the replicator ended");
     json_decref(json);

@@ -22,6 +22,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "conf/settings.h"
+#include "replicator/audit.h"
 #include "replicator/link.h"
 #include "replicator/report.h"
 #include "replicator/seed.h"
@@ -359,6 +360,16 @@ static void answer_verify(struct admin_request *request, void *arg)
         begin_verify(request, program);
 }
 
+static void answer_audit(struct admin_request *request, void *arg)
+{
+    struct program *program = arg;
+    if (!has_standby(request, program))
+        return;
+    if (span_equal(request->method, SPAN("POST")))
+        audit_now(program->standby);
+    admin_reply_json(request, 200, audit_report(program->standby));
+}
+
 static void answer_verify_cancel(struct admin_request *request, void *arg)
 {
     struct program *program = arg;
@@ -382,6 +393,8 @@ static bool start_admin(struct program *program, char *why, size_t why_size)
     admin_route(program->admin, "POST", "/_tandem/resume", answer_pause, program);
     admin_route(program->admin, "POST", "/_tandem/release", answer_release, program);
     admin_route(program->admin, "POST", "/_tandem/seed", answer_seed, program);
+    admin_route(program->admin, "GET", "/_tandem/audit", answer_audit, program);
+    admin_route(program->admin, "POST", "/_tandem/audit", answer_audit, program);
     admin_route(program->admin, "GET", "/_tandem/verify", answer_verify, program);
     admin_route(program->admin, "POST", "/_tandem/verify", answer_verify, program);
     admin_route(program->admin, "POST", "/_tandem/verify/cancel", answer_verify_cancel, program);

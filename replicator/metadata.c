@@ -26,6 +26,7 @@
 #include "base/log.h"
 #include "conf/settings.h"
 #include "http/message.h"
+#include "replicator/audit.h"
 #include "replicator/seed.h"
 
 #define TRY_AGAIN_US (5 * UINT64_C(1000000))
@@ -474,6 +475,7 @@ static void on_present(struct script *script, int http_status, struct span body)
                         life->type != NULL && standby_names_types(sb) ? "?include_type_name=true"
                                                                       : "");
         free(create);
+        life->made_empty = true;
         bytes_set_text(&life->applied, now); /* of an index without a uuid: what was asked for */
         free(now);
         push_gate_and_alias(sb, life);
@@ -561,6 +563,7 @@ static void drop_waiting(struct standby *sb, struct life *life)
 static void forget_rows(struct standby *sb, struct life *life)
 {
     drop_waiting(sb, life);
+    audit_forget(sb, life);
     seed_forget(sb, life);
     life_set_state(sb, life, LIFE_GONE, NULL);
 }

@@ -25,6 +25,7 @@
 #include "base/log.h"
 #include "conf/settings.h"
 #include "es/outcome.h"
+#include "replicator/audit.h"
 #include "replicator/seed.h"
 #include "replicator/verdict.h"
 #include "replicator/verify.h"
@@ -396,6 +397,8 @@ static enum status take_done(struct standby *sb, struct item *item,
     enum status status = STATUS_OK;
     sb->rows_done++;
     sb->stale += answer->status == 409;
+    if (item->page != NULL && answer->status != 409)
+        seed_on_written(item);
     item->life->blocked = false; /* it was tried, and works again */
 #ifndef PLANT_FORGET_DELETES
     if (item->row.op == ROW_DELETE)
@@ -612,6 +615,11 @@ static void take_record(struct standby *sb, struct block *block, const struct re
                          record->header.timeline);
         else
             replay_enqueue(sb, item_new(sb, block, record));
+#ifdef PLANT_COUNT_NEGATIVE
+        audit_note(sb, record->row.incarnation, record->row.shard, record->row.seq_no);
+#endif
+        if (record->row.proof == ROW_ANSWERED)
+            audit_note(sb, record->row.incarnation, record->row.shard, record->row.seq_no);
         return;
     case RECORD_METADATA:
         if (record->metadata.high_term > sb->high_term)
@@ -624,7 +632,10 @@ static void take_record(struct standby *sb, struct block *block, const struct re
     case RECORD_HELLO:
         take_hello(sb, &record->hello);
         break;
-    case RECORD_ANSWERED: /* the audit's */
+    case RECORD_ANSWERED:
+        audit_note(sb, record->answered.incarnation, record->answered.shard,
+                   record->answered.seq_no);
+        break;
     case RECORD_FENCE:
     case RECORD_ROLE:
         break;

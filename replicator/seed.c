@@ -30,6 +30,7 @@
 #include "conf/hours.h"
 #include "conf/settings.h"
 #include "http/message.h"
+#include "replicator/audit.h"
 #include "replicator/seed_impl.h"
 
 #define FIRST_STEP 1000
@@ -108,8 +109,12 @@ void seed_load(struct standby *sb, struct life *life, const json_t *json)
     {
         int64_t at = json_integer_value(json_array_get(shard, 0));
         int64_t safe = json_integer_value(json_array_get(shard, 2));
-        seed->shards[i] =
-            (struct seed_shard){at, at, json_integer_value(json_array_get(shard, 1)), safe, safe};
+        seed->shards[i] = (struct seed_shard){.number = i,
+                                              .at = at,
+                                              .next = at,
+                                              .to = json_integer_value(json_array_get(shard, 1)),
+                                              .sent = safe,
+                                              .safe = safe};
     }
     if (member_u64(json, "step") != 0)
         seed->step = (int64_t)member_u64(json, "step");
@@ -228,7 +233,7 @@ static void on_refreshed(struct es_call *call)
     seed->begun_us = seed->sb->world->wall_us(seed->sb);
     seed->rows = seed->bytes = 0;
     seed_goes_on(seed);
-    if (!life_save(seed->sb, seed->life))
+    if (seed->of_audit || !life_save(seed->sb, seed->life))
         return;
     log_info(seed->sb->name, "index %s is being seeded (shards=%zu)", seed->life->name,
              seed->shard_count);
@@ -268,6 +273,7 @@ static bool read_counts(struct seed *seed, const json_t *index)
     for (size_t i = 0; i < seed->shard_count; i++) {
         struct seed_shard *shard = &seed->shards[i];
         snprintf(name, sizeof name, "%zu", i);
+        shard->number = i;
         shard->at = shard->next = shard->sent = shard->safe = -1;
         if (!read_shard(json_object_get(shards, name), &shard->to)) {
             seed_wait(seed, "shard %zu of it has no primary copy now, or tells no sequence numbers",
@@ -338,7 +344,7 @@ static bool take_finished(struct standby *sb)
         page->seed->shards[page->shard].at = page->to;
         page->taken = true;
         page->seed->pages--;
-        bool stored = life_save(sb, page->seed->life);
+        bool stored = page->seed->of_audit || life_save(sb, page->seed->life);
         page->seed = NULL;
         return stored;
     }
@@ -386,6 +392,11 @@ static void finish(struct seed *seed)
     uint64_t took = sb->world->wall_us(sb) - seed->begun_us;
     seed_set_state(seed, SEED_DONE);
     life->filling = false;
+    for (size_t i = 0; i < seed->shard_count; i++)
+        audit_set_base(life, i, seed->shards[i].to);
+    if (!life->made_empty) /* it may have had more before, and a seed takes nothing away */
+        audit_suspect(life);
+    life->made_empty = false;
     if (life_save(seed->sb, seed->life))
         log_info(sb->name,
                  "index %s is seeded (documents=%" PRIu64 " bytes=%" PRIu64 " seconds=%.1f)",
@@ -417,6 +428,16 @@ static void turn(struct standby *sb, struct life *life, uint64_t now_us)
         add_pages(seed);
 }
 
+static void turn_scan(struct seed *scan)
+{
+    if (scan->busy || scan->sb->applying)
+        return;
+    if (scan->state == SEED_ASKED || (scan->state == SEED_SCANNING && is_through(scan)))
+        audit_on_scanned(scan); /* of what failed the next round knows */
+    else if (scan->state == SEED_SCANNING && can_go_on(scan) && seed_may_read(scan->sb))
+        add_pages(scan);
+}
+
 void seed_tick(struct standby *sb, uint64_t now_us)
 {
     if (sb->world->primary_call == NULL || sb->state != STANDBY_RUNNING)
@@ -431,9 +452,12 @@ void seed_tick(struct standby *sb, uint64_t now_us)
         ;
     free_pages(sb);
     for (struct life *life = sb->lives; life != NULL && sb->state == STANDBY_RUNNING;
-         life = life->hh.next)
+         life = life->hh.next) {
         if (life->filling || life->seed != NULL)
             turn(sb, life, now_us);
+        if (audit_scan_of(life) != NULL)
+            turn_scan(audit_scan_of(life));
+    }
 }
 
 void seed_on_item(struct item *item, bool again)
@@ -451,7 +475,9 @@ bool seed_holds_deletes(const struct life *life)
     (void)life;
     return false;
 #else
-    return life->seed != NULL && life->seed->state != SEED_ASKED && life->seed->state != SEED_DONE;
+    bool seeds =
+        life->seed != NULL && life->seed->state != SEED_ASKED && life->seed->state != SEED_DONE;
+    return seeds || audit_scan_of(life) != NULL;
 #endif
 }
 
@@ -460,15 +486,12 @@ bool seed_is_done(const struct life *life)
     return life->seed != NULL && life->seed->state == SEED_DONE;
 }
 
-void seed_forget(struct standby *sb, struct life *life)
+/* Nobody wants SEED any more; it goes when its call has ended. */
+static void drop(struct standby *sb, struct seed *seed)
 {
-    struct seed *seed = life->seed;
-    if (seed == NULL)
-        return;
     for (struct seed_page *page = sb->seed_pages; page != NULL; page = page->next)
         if (page->seed == seed)
             page->seed = NULL;
-    life->seed = NULL;
     seed->life = NULL;
     if (seed->busy) {
         seed->next_dropped = sb->seeds_dropped;
@@ -476,6 +499,53 @@ void seed_forget(struct standby *sb, struct life *life)
     } else {
         seed_free_one(seed);
     }
+}
+
+void seed_forget(struct standby *sb, struct life *life)
+{
+    if (life->seed == NULL)
+        return;
+    drop(sb, life->seed);
+    life->seed = NULL;
+}
+
+/* ---- the scans of an audit ---- */
+
+struct seed *seed_scan_begin(struct standby *sb, struct life *life, struct seed_shard *list,
+                             size_t count)
+{
+    struct seed *scan = bytes_zalloc(sizeof *scan);
+    scan->sb = sb;
+    scan->life = life;
+    scan->of_audit = true;
+    scan->step = FIRST_STEP;
+    scan->shards = list;
+    scan->shard_count = count;
+    es_call_init(&scan->call);
+    seed_set_state(scan, SEED_COUNTING); /* the audit has counted */
+    seed_set_state(scan, SEED_REFRESHING);
+    call_primary(scan, "POST", "_refresh", on_refreshed);
+    return scan;
+}
+
+void seed_scan_free(struct seed *scan)
+{
+    seed_free_one(scan);
+}
+
+void seed_scan_drop(struct standby *sb, struct seed *scan)
+{
+    drop(sb, scan);
+}
+
+void seed_on_written(struct item *item)
+{
+    struct seed *seed = item->page->seed;
+    if (seed == NULL)
+        return;
+    seed->written++;
+    if (seed->of_audit)
+        audit_on_corrected(seed->sb, seed->life);
 }
 
 int seed_ask(struct standby *sb, const char *pattern, bool again)

@@ -16,6 +16,8 @@
 void seed_tick(struct standby *sb, uint64_t now_us);
 /* ITEM, a row of a page, is dealt with; AGAIN: it could not be taken now. */
 void seed_on_item(struct item *item, bool again);
+/* The standby took ITEM, a row of a page: it did not have it. */
+void seed_on_written(struct item *item);
 /* True while remembered deletes of LIFE must be kept. */
 bool seed_holds_deletes(const struct life *life);
 /* Asks for the indices that match PATTERN (NULL: all) and are not filled; AGAIN: also for those

@@ -23,6 +23,8 @@ enum seed_state {
  * is where a takeover goes on: the standby may have been set back to that moment, and nobody would
  * see it. All -1 when it is empty. */
 struct seed_shard {
+    size_t number; /* of the shard; of an audit's scan each stretch is an entry of its own */
+    int64_t begin; /* of such a stretch, its first number */
     int64_t at, next, to;
     int64_t sent, safe; /* sent: in the document under way */
 };
@@ -45,7 +47,9 @@ struct seed {
     uint64_t retry_us, backoff_us;
     struct es_call call; /* of COUNTING and REFRESHING */
     bool busy;
-    struct seed *next_dropped; /* of those whose life has ended */
+    struct seed *next_dropped;   /* of those whose life has ended */
+    bool of_audit;               /* it scans gaps: nothing of it is stored */
+    uint64_t explained, written; /* documents found, and those that the standby did not have */
 };
 
 enum page_state {
@@ -70,6 +74,7 @@ struct seed_page {
     size_t outstanding; /* rows in the lanes */
     bool again;         /* some row could not be taken */
     bool busy;          /* a call is under way */
+    uint64_t rows;      /* in what was read last */
     bool taken;         /* DONE, and the position has moved over it */
     uint64_t asked_us, retry_us, backoff_us;
     struct es_call call, confirm;
@@ -84,6 +89,14 @@ void seed_goes_on(struct seed *seed);
 void seed_slow_down(struct seed *seed);
 /* True when CALL ended with an answer of 2xx; else SEED waits, and says why: it cannot be WHAT. */
 bool seed_answered(struct seed *seed, const struct es_call *call, const char *what);
+
+/* Scans the stretches in LIST (taken over) of LIFE for an audit; ends in audit_on_scanned(). */
+struct seed *seed_scan_begin(struct standby *sb, struct life *life, struct seed_shard *list,
+                             size_t count);
+/* It is through. */
+void seed_scan_free(struct seed *scan);
+/* It is not wanted any more. */
+void seed_scan_drop(struct standby *sb, struct seed *scan);
 
 /* ---- seed_page.c ---- */
 struct seed_page *seed_page_new(struct seed *seed, size_t shard);

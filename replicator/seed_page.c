@@ -85,7 +85,7 @@ static void ask(struct seed_page *page, uint64_t now_us)
     http_percent_encode(span_cstr(seed->life->name), &name);
     es_call_set(&page->call, "POST",
                 "/%s/_search?preference=_shards:%zu&allow_partial_search_results=false",
-                buffer_cstr(&name), page->shard);
+                buffer_cstr(&name), page->seed->shards[page->shard].number);
     buffer_appendf(&page->call.body,
                    "{\"size\":%" PRId64 ",\"seq_no_primary_term\":true,\"version\":true,"
                    "\"track_total_hits\":false,\"sort\":[\"_doc\"],\"query\":{\"range\":{"
@@ -147,7 +147,8 @@ static bool is_whole(struct seed_page *page)
     int64_t shards = 0;
     if (hits_init(&walk, buffer_span(&page->call.answer), &shards) == STATUS_OK && shards == 1)
         return true;
-    seed_wait(page->seed, "the primary answers for shard %zu only in part", page->shard);
+    seed_wait(page->seed, "the primary answers for shard %zu only in part",
+              page->seed->shards[page->shard].number);
     return false;
 }
 
@@ -239,7 +240,7 @@ static bool append_row(struct seed_page *page, const struct hit *hit, struct buf
         .row = {.op = ROW_INDEX,
                 .proof = ROW_PROBED,
                 .incarnation = page->seed->life->incarnation,
-                .shard = (uint32_t)page->shard,
+                .shard = (uint32_t)page->seed->shards[page->shard].number,
                 .term = hit->term,
                 .seq_no = hit->seq_no,
                 .version = hit->version,
@@ -333,6 +334,7 @@ static void write_rows(struct seed_page *page)
     }
     enqueue(page, block);
     block_put(block);
+    page->rows = (uint64_t)rows;
     seed->rows += (uint64_t)rows;
     seed->bytes += bytes;
     page->sb->seed_rows += (uint64_t)rows;
@@ -352,6 +354,7 @@ static void end_writing(struct seed_page *page)
         return;
     }
     page->backoff_us = page->retry_us = 0;
+    page->seed->explained += page->rows;
     page->at = page->upto;
     page->upto = page->to - page->at > page->seed->step ? page->at + page->seed->step : page->to;
     page->state = page->at == page->to ? PAGE_DONE : PAGE_DUE;

@@ -8,6 +8,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "replicator/audit.h"
 #include "replicator/seed.h"
 #include "replicator/verify.h"
 
@@ -183,9 +184,11 @@ static void run(struct standby *sb, uint64_t now_us)
         replay_tick(sb, now_us);
         seed_tick(sb, now_us);
         verify_tick(sb, now_us);
+        audit_tick(sb, now_us);
     }
     if (sb->state == STANDBY_STOPPED)
         return;
+    marks_tick(sb, now_us);
     deletes_tick(sb, now_us);
     takeover_tick_document(sb, now_us);
     update_rate(sb, now_us);
@@ -232,6 +235,7 @@ struct standby *standby_new(const struct settings *settings, const struct standb
     sb->world_arg = world_arg;
     snprintf(sb->name, sizeof sb->name, "standby %.50s", conf->name);
     sb->begun_us = world->now_us(sb);
+    es_call_init(&sb->audit_call);
     enum status status = standby_load(sb);
     if (status != STATUS_OK)
         standby_stop(sb, status, "the replicator's own tables in %s cannot be read", conf->folder);
@@ -243,6 +247,7 @@ void standby_free(struct standby *sb)
     if (sb == NULL)
         return;
     replay_free(sb);
+    audit_free(sb);
     seed_free(sb);
     verify_free(sb);
     script_fini(&sb->script);

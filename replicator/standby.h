@@ -87,6 +87,7 @@ struct life {
     uint64_t stamp; /* state version of `wanted` */
     uint64_t since_seq; /* of the record that defined it first */
     bool filling;       /* it has content that no row brings */
+    bool made_empty;    /* by us, and not seeded since: it has what the journal says, and no more */
     bool incomplete;    /* its beginning was no longer in the journal: filling for this standby */
     bool ending;        /* deleted on the primary; not here yet */
     bool kept;          /* ending, but another index needs its content */
@@ -106,7 +107,8 @@ struct life {
     uint64_t fed_up_to;               /* seq up to which they are in the lanes */
     uint64_t next_try_us;             /* of the waiting rows */
     uint64_t try_delay_us;
-    struct seed *seed; /* the copy of what it held before; NULL: none was asked for */
+    struct audit *audit; /* which numbers of the primary are accounted for; NULL: none yet */
+    struct seed *seed;   /* the copy of what it held before; NULL: none was asked for */
     UT_hash_handle hh;
 };
 
@@ -151,6 +153,7 @@ struct lane {
 struct mark_wait {
     struct mark_wait *next;
     bool asked;
+    uint64_t since_us;
     uint64_t number; /* 0: not known yet */
     uint64_t seq;    /* of its record; 0: not read yet */
 };
@@ -248,6 +251,7 @@ struct standby {
     struct mark_wait deletes_mark; /* of that mark */
     uint64_t mark_next_us;
     struct mark_wait *mark_waits;
+    uint64_t mark_read_number, mark_read_seq; /* the last one that was read */
     bool mark_asking;  /* the proxy was asked, and has not answered */
     uint64_t marks[2]; /* seqs of the last two marks that the checkpoint passed */
     uint64_t high_term;
@@ -262,6 +266,14 @@ struct standby {
     uint64_t seed_rows, seed_bytes;
 
     struct verify *verify; /* NULL: none was asked for */
+
+    /* the audit */
+    enum audit_state { AUDIT_IDLE, AUDIT_ASKED, AUDIT_MARKED } audit_state;
+    struct es_call audit_call;
+    struct mark_wait audit_mark;
+    uint64_t audit_next_us, audit_begun_us;
+    uint64_t audit_found, audit_unexplained; /* of all indices, since the start */
+    uint64_t audit_clean_us; /* when the last round began that found nothing; 0: none has */
 
     /* release */
     uint64_t release_to;       /* seq to drain to */
@@ -454,6 +466,7 @@ void deletes_tick(struct standby *sb, uint64_t now_us);
  * where it is until mark_forget(). */
 void mark_await(struct standby *sb, struct mark_wait *wait);
 void mark_forget(struct standby *sb, struct mark_wait *wait);
+void marks_tick(struct standby *sb, uint64_t now_us);
 /* The record of mark NUMBER was read at SEQ. */
 void marks_on_record(struct standby *sb, uint64_t number, uint64_t seq);
 

@@ -22,6 +22,7 @@
 #include "base/json_tree.h"
 #include "base/log.h"
 #include "conf/settings.h"
+#include "replicator/audit.h"
 #include "replicator/seed.h"
 #include "replicator/verify.h"
 
@@ -322,6 +323,7 @@ static void takeover_on_end(struct script *script)
     }
     if (sb->reread_to < sb->checkpoint)
         sb->reread_to = sb->checkpoint;
+    audit_on_start(sb, start);
     replay_start(sb, start);
     if (!takeover_store(sb))
         return;
@@ -570,8 +572,10 @@ static void on_registry(struct script *script, int http_status, struct span body
             free(text);
         }
     }
-    for (struct life *life = sb->lives; life != NULL; life = life->hh.next)
+    for (struct life *life = sb->lives; life != NULL; life = life->hh.next) {
+        life->made_empty = false;
         life_forget_applied(sb, life, "the replicator's tables were lost: it is compared");
+    }
     json_decref(json);
 }
 

@@ -69,6 +69,11 @@ static bool is_running(const struct verify *verify)
     return verify != NULL && verify->state != VERIFY_NONE && verify->state != VERIFY_ENDED;
 }
 
+bool verify_is_running(const struct standby *sb)
+{
+    return is_running(sb->verify);
+}
+
 /* ---- differences ---- */
 
 struct difference *verify_difference(struct verify *verify, size_t shard, struct span id,
@@ -76,8 +81,6 @@ struct difference *verify_difference(struct verify *verify, size_t shard, struct
 {
     struct difference *difference;
     struct buffer key = {0};
-    buffer_append_u32(&key, routed ? (uint32_t)routing.size + 1 : 0);
-    buffer_append_span(&key, routing);
     buffer_append_span(&key, id);
     buffer_append_u32(&key, (uint32_t)shard);
     HASH_FIND(hh, verify->found, key.data, key.size, difference);
@@ -87,19 +90,26 @@ struct difference *verify_difference(struct verify *verify, size_t shard, struct
         difference = bytes_zalloc(sizeof *difference);
         difference->key = span_dup(buffer_span(&key));
         difference->key_size = key.size;
-        difference->routed = routed;
-        difference->routing = span_of(difference->key + 4, routing.size);
-        difference->id = span_of(difference->key + 4 + routing.size, id.size);
+        difference->id = span_of(difference->key, id.size);
         difference->shard = shard;
         HASH_ADD_KEYPTR(hh, verify->found, difference->key, difference->key_size, difference);
+        verify_set_routing(difference, routed, routing);
     }
     buffer_fini(&key);
     return difference;
 }
 
+void verify_set_routing(struct difference *difference, bool routed, struct span routing)
+{
+    difference->routed = routed;
+    buffer_clear(&difference->routing);
+    buffer_append_span(&difference->routing, routing);
+}
+
 void verify_drop_difference(struct verify *verify, struct difference *difference)
 {
     HASH_DEL(verify->found, difference);
+    buffer_fini(&difference->routing);
     free(difference->key);
     free(difference);
 }
@@ -125,7 +135,7 @@ bool verify_is_equal(const struct difference *difference)
 }
 
 /* White space between the members means nothing, and the standby has it in one line. */
-uint64_t verify_content(struct span source)
+uint64_t verify_content(struct span source, bool routed, struct span routing)
 {
     struct buffer text = {0};
     bool quoted = false;
@@ -142,7 +152,7 @@ uint64_t verify_content(struct span source)
     }
     uint64_t digest = hash64(text.data, text.size, 3);
     buffer_fini(&text);
-    return digest;
+    return digest + (routed ? hash64(routing.data, routing.size, 1) : 0);
 }
 
 /* ---- calls ---- */
@@ -252,7 +262,7 @@ static void note_differences(struct verify *verify)
             continue;
         struct buffer id = {0}, routing = {0};
         buffer_append_span(&id, d->id);
-        buffer_append_span(&routing, d->routing);
+        buffer_append_span(&routing, buffer_span(&d->routing));
         json_t *one = json_pack("{s:s, s:s}", "what", kind_of(d), "id", buffer_cstr(&id));
         if (one != NULL && d->routed)
             json_object_set_new(one, "routing", json_string(buffer_cstr(&routing)));

@@ -13,6 +13,7 @@
  * the primary looks as if it had lost data; FORCE: also then. How many indices; 0: none matches,
  * -1: one is under way already, -2: it could not be stored. */
 int verify_begin(struct standby *sb, const char *pattern, bool apply, bool force);
+bool verify_is_running(const struct standby *sb);
 /* Ends what is under way; what was found so far stays in the report. False: nothing is. */
 bool verify_cancel(struct standby *sb);
 void verify_tick(struct standby *sb, uint64_t now_us);

@@ -27,15 +27,17 @@ enum verify_state {
 
 /* One document in which the two may differ. */
 struct difference {
-    char *key; /* owned: length of the routing + 1, or 0; the routing; the id */
+    char *
+        key; /* owned: the id and the shard; two routings that lead to one shard are one document */
     size_t key_size;
-    struct span id, routing; /* into key */
-    bool routed;
+    struct span id; /* into key */
+    bool routed;    /* on the primary, or where it is */
+    struct buffer routing;
     size_t shard;
     struct version_seen {
         bool found;
         int64_t version;  /* V: on the primary computed, on the standby stored */
-        uint64_t content; /* digest */
+        uint64_t content; /* digest, of the routing too */
     } seen[VERIFY_SIDES];
     bool settled;  /* it is a difference for certain */
     bool given_up; /* it can't be made equal */
@@ -100,11 +102,12 @@ bool verify_answered(struct verify *verify, enum verify_side_number side,
                      const struct es_call *call);
 /* The present index' name, percent-encoded; the caller's. */
 char *verify_name(struct verify *verify);
-/* A digest of the JSON document SOURCE that does not depend on white space. */
-uint64_t verify_content(struct span source);
+/* A digest of the JSON document SOURCE, that does not depend on white space, and of its routing. */
+uint64_t verify_content(struct span source, bool routed, struct span routing);
 /* The difference of a document, made when it is not known yet; NULL: there are too many. */
 struct difference *verify_difference(struct verify *verify, size_t shard, struct span id,
                                      bool routed, struct span routing);
+void verify_set_routing(struct difference *difference, bool routed, struct span routing);
 void verify_drop_difference(struct verify *verify, struct difference *difference);
 bool verify_is_equal(const struct difference *difference);
 

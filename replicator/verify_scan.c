@@ -44,16 +44,14 @@ static bool decode_hit(struct verify_scan *scan, const struct hit *hit, struct d
         .found = true,
         .version = scan->side == ON_STANDBY ? hit->version
                                             : standby_version(sb, timeline, hit->term, hit->seq_no),
-        .content = hit->source.size == 0 ? 0 : verify_content(hit->source)};
+        .content = verify_content(hit->source, document->routed, buffer_span(&document->routing))};
     return true;
 }
 
 static uint64_t digest_of(const struct document *document)
 {
-    uint64_t parts[4] = {
-        hash64(document->id.data, document->id.size, 0),
-        document->routed ? hash64(document->routing.data, document->routing.size, 1) : 0,
-        (uint64_t)document->seen.version, document->seen.content};
+    uint64_t parts[3] = {hash64(document->id.data, document->id.size, 0),
+                         (uint64_t)document->seen.version, document->seen.content};
     return hash64(parts, sizeof parts, 2);
 }
 
@@ -91,8 +89,11 @@ static void take_document(struct verify_scan *scan, const struct document *docum
     struct difference *difference =
         verify_difference(verify, verify->shard, buffer_span(&document->id), document->routed,
                           buffer_span(&document->routing));
-    if (difference != NULL)
-        difference->seen[scan->side] = document->seen;
+    if (difference == NULL)
+        return;
+    difference->seen[scan->side] = document->seen;
+    if (scan->side == ON_PRIMARY)
+        verify_set_routing(difference, document->routed, buffer_span(&document->routing));
 }
 
 /* How many documents; -1: the answer is not whole. */

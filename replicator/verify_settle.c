@@ -26,6 +26,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "es/outcome.h"
+#include "replicator/audit.h"
 #include "replicator/verify_impl.h"
 
 #define AT_ONCE 200
@@ -78,7 +79,7 @@ static void ask_documents(struct verify *verify, enum verify_side_number side)
         buffer_append_json_string(&verify->call.body, d->id);
         if (d->routed) {
             buffer_append_cstr(&verify->call.body, ",\"routing\":");
-            buffer_append_json_string(&verify->call.body, d->routing);
+            buffer_append_json_string(&verify->call.body, buffer_span(&d->routing));
         }
         buffer_append_char(&verify->call.body, '}');
     }
@@ -90,28 +91,23 @@ static void ask_documents(struct verify *verify, enum verify_side_number side)
     verify_call(verify, side, &verify->call);
 }
 
-/* A document of another routing in the same shard is another document. */
-static bool is_this_one(const struct difference *difference, const struct mget_doc *doc)
-{
-    if (!doc->found)
-        return false;
-    if (doc->routing.size == 0 || !difference->routed)
-        return (doc->routing.size == 0) == !difference->routed;
-    return json_string_is(doc->routing, difference->routing);
-}
-
-static struct version_seen see(struct verify *verify, const struct difference *difference,
+static struct version_seen see(struct verify *verify, struct difference *difference,
                                const struct mget_doc *doc, enum verify_side_number side)
 {
     struct standby *sb = verify->sb;
     uint64_t timeline = sb->base_count == 0 ? 1 : sb->bases[sb->base_count - 1].timeline;
-    if (!is_this_one(difference, doc))
-        return (struct version_seen){.found = false};
-    return (struct version_seen){
-        .found = true,
-        .version = side == ON_STANDBY ? doc->version
-                                      : standby_version(sb, timeline, doc->term, doc->seq_no),
-        .content = doc->source.size == 0 ? 0 : verify_content(doc->source)};
+    struct version_seen seen = {.found = doc->found};
+    struct buffer routing = {0};
+    if (!doc->found)
+        return seen;
+    bool routed = doc->routing.size != 0 && json_string_decode(doc->routing, &routing);
+    seen.version =
+        side == ON_STANDBY ? doc->version : standby_version(sb, timeline, doc->term, doc->seq_no);
+    seen.content = verify_content(doc->source, routed, buffer_span(&routing));
+    if (side == ON_PRIMARY)
+        verify_set_routing(difference, routed, buffer_span(&routing));
+    buffer_fini(&routing);
+    return seen;
 }
 
 static bool same(const struct version_seen *a, const struct version_seen *b)
@@ -154,7 +150,7 @@ static void append_row(struct verify *verify, const struct difference *differenc
                 .seq_no = as_of_now ? verify->reach[ON_PRIMARY][difference->shard] : doc->seq_no,
                 .version = there ? doc->version : 0,
                 .routed = difference->routed,
-                .routing = difference->routing,
+                .routing = buffer_span(&difference->routing),
                 .id = difference->id,
                 .content = CONTENT_JSON,
                 .source = there ? doc->source : SPAN_NONE}};
@@ -174,6 +170,7 @@ static void send_row(struct verify *verify, struct span bytes, bool even_if_equa
     item->of_repair = true;
     item->even_if_equal = even_if_equal;
     verify->outstanding++;
+    audit_on_corrected(sb, item->life);
     replay_enqueue(sb, item);
     block_put(block);
 }

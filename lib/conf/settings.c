@@ -248,6 +248,13 @@ static const struct conf_row rows[] = {
      "The hours in which a seed may read from the primary, as 22:00-06:00, in this machine's time zone. Empty: always. It goes on where it was.",
      NULL, 0, 0, check_hours},
 
+    {"audit.interval", CONF_DURATION, AT(audit_interval), "30s", RELOAD,
+     "How often a replicator asks the primary how far its shards reach, and looks whether the journal accounts for every operation. What is missing is read from the primary. 0s: no audit."},
+    {"audit.verify_interval", CONF_DURATION, AT(audit_verify_interval), "10m", RELOAD,
+     "When operations are found that left no document (deleted past Tandem, perhaps) the index is compared as a whole; the same index not more often than this."},
+    {"audit.repair", CONF_BOOL, AT(audit_repair), "true", RELOAD,
+     "Such a comparison also makes the standby equal, unless the primary looks as if it had lost data. false: it only says what differs."},
+
     {"replicate.exclude", CONF_LIST, AT(replicate_exclude),
      ".security* .tasks .kibana_task_manager* .async-search* .watches .triggered_watches .ml-* .transform-* "
      ".monitoring-* .ds-ilm-history-* .slm-history* .fleet* .opendistro* .opensearch* .plugins-* .tandem*", RESTART,

@@ -117,6 +117,9 @@ struct settings {
     uint64_t seed_bytes_max;   /* per second; 0: no limit */
     uint64_t seed_latency_max; /* of a page */
     char *seed_hours;          /* see hours.h */
+    uint64_t audit_interval;   /* 0: no audit */
+    uint64_t audit_verify_interval;
+    bool audit_repair;
 
     struct conf_list replicate_exclude; /* patterns of index names, `*` for any run */
     struct conf_list

@@ -23,6 +23,7 @@ static const struct {
     {"lives", "Telling the lives of an index apart that was deleted and made again."},
     {"doubt", "Writes whose answer never came."},
     {"seed", "The first copy of what an index held before Tandem saw it."},
+    {"audit", "The proof that nothing was missed: every sequence number of the primary is accounted for."},
     {"replicate", "What is replicated."},
     {"unreplicated", "What changes data and cannot be replicated yet."},
 };

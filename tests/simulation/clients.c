@@ -417,16 +417,16 @@ void clients_start(struct sim *sim)
                   (void *)(uintptr_t)i);
 }
 
-/* Writes by somebody who does not know of Tandem. */
-static void write_before(struct sim *sim)
+void clients_write_past(struct sim *sim, size_t count, bool routed)
 {
-    size_t count = sim_below(sim, 40);
     struct buffer target = {0}, body = {0};
     for (size_t i = 0; i < count; i++) {
         struct op_item item = {.token = ++sim->next_token};
         choose_document(sim, &item, false);
         if (strcmp(item.index, "al") == 0)
             strcpy(item.index, "alpha");
+        if (!routed)
+            *item.routing = '\0';
         buffer_clear(&target);
         buffer_clear(&body);
         append_target(&target, &item, "_doc");
@@ -460,7 +460,7 @@ void clients_setup(struct sim *sim)
                     "{\"settings\":{\"index.default_pipeline\":\"stamp\"}}");
     }
     if (sim_chance(sim, 500))
-        write_before(sim);
+        clients_write_past(sim, sim_below(sim, 40), true);
 }
 
 /* Somebody writes on the standby, past Tandem. How many documents differ by that. */

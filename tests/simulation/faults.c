@@ -24,6 +24,7 @@ void faults_plan(struct sim *sim)
     plan->pipelines = sim_chance(sim, 300);
     plan->dynamic = sim_chance(sim, 300) ? 0 : sim_chance(sim, 500) ? 200 : 900;
     plan->admin = sim_chance(sim, 300);
+    plan->writes_past = sim_chance(sim, 400);
     plan->alias_routes = !plan->metadata && !plan->admin && sim_chance(sim, 500);
     plan->client_gone = rate(sim, 100);
     plan->slow_commit = rate(sim, 100);
@@ -192,6 +193,12 @@ static void fault_admin(struct sim *sim)
     }
 }
 
+static void fault_write_past(struct sim *sim)
+{
+    if (sim->plan.writes_past)
+        clients_write_past(sim, 1 + sim_below(sim, 5), false);
+}
+
 static void fault_jump(struct sim *sim)
 {
     if (!sim->plan.jumps)
@@ -220,6 +227,8 @@ static void (*const faults[])(struct sim *sim) = {
     fault_restore,
     fault_admin,
     fault_admin,
+    fault_write_past,
+    fault_write_past,
     fault_jump,
 };
 

@@ -51,6 +51,8 @@ static struct settings *make_settings(struct sim *sim)
     sb->bulks_in_flight = 1 + sim_below(sim, 4);
     sb->request_timeout = 5 * SECOND;
     sb->backoff_max = 2 * SECOND;
+    settings->audit_interval = SECOND + sim_below(sim, 5 * SECOND);
+    settings->audit_verify_interval = 3 * SECOND;
     settings->seed_pages = 1 + sim_below(sim, 4);
     settings->seed_rate_max = sim_chance(sim, 700) ? 0 : 1 + sim_below(sim, 20);
     return settings;
@@ -108,7 +110,15 @@ static const char *busy(struct sim *sim)
     const char *why = proxy_busy(sim);
     if (why == NULL && sim->flights != 0)
         why = "requests are under way";
-    return why == NULL ? replicator_busy(sim) : why;
+    if (why == NULL)
+        why = replicator_busy(sim);
+    if (why != NULL)
+        sim->rest_us = 0;
+    else if (sim->rest_us == 0)
+        sim->rest_us = sim->now_us;
+    if (why == NULL && sim->standby->audit_clean_us <= sim->rest_us)
+        why = "the audit has not found everything in order";
+    return why;
 }
 
 static void run_until(struct sim *sim, uint64_t at_us)

@@ -68,6 +68,7 @@ struct plan {
     unsigned faults; /* how many are done to the parts, see faults.c */
     bool journal_full, restores, loses_store, admin, metadata, jumps;
     bool pipelines;
+    bool writes_past; /* somebody writes to the primary past Tandem */
     bool alias_routes; /* `al` adds a routing, always: one that changes under a write is beyond what
                           is watched */
     unsigned dynamic;  /* chance of a field whose type is guessed */
@@ -115,6 +116,7 @@ struct sim {
     unsigned life[PROCESSES];
     bool up[PROCESSES];
     struct plan plan;
+    uint64_t rest_us; /* since when nothing is busy but the audit; 0: something is */
     bool healed; /* nothing goes wrong any more */
     struct settings *settings;
 
@@ -242,6 +244,9 @@ void clients_on_reply(struct sim *sim, struct op *op, int status, struct span fi
                       struct span body);
 /* No answer will come. */
 void clients_on_silence(struct sim *sim, struct op *op);
+/* COUNT writes straight to the primary, of documents that may be there or not; ROUTED: some with a
+ * routing. */
+void clients_write_past(struct sim *sim, size_t count, bool routed);
 size_t clients_spoil_standby(struct sim *sim);
 void clients_free(struct sim *sim);
 

@@ -8,6 +8,7 @@
 
 #include "conf/settings.h"
 #include "replicator/standby.h"
+#include "replicator/verify.h"
 #include "sim.h"
 
 #define TICK_QUIET_US (250 * MS)
@@ -219,6 +220,8 @@ const char *replicator_busy(struct sim *sim)
     for (const struct life *life = sb->lives; life != NULL; life = life->hh.next)
         if (life->filling && life->state != LIFE_GONE)
             return "the replicator has an index that is not seeded";
+    if (verify_is_running(sb))
+        return "the clusters are compared";
     if (sb->doc_busy || replay_safe_checkpoint(sb) > sb->stored_checkpoint)
         return "the replicator has not stored its position";
     return NULL;

@@ -159,7 +159,8 @@ void names_tick(struct names *names, uint64_t now_us)
     pthread_mutex_lock(&names->lock);
     if (names->exclusive_count != 0)
         for (struct names_use *u = names->first; u != NULL; u = u->next) {
-            if (u->state != USE_WAITING || now_us - u->since_us < limit)
+            /* Another thread may have begun to wait after NOW_US was read. */
+            if (u->state != USE_WAITING || now_us < u->since_us + limit)
                 continue;
             if (u->exclusive)
                 force_exclusive(names, u);
@@ -210,8 +211,8 @@ void names_note_deletion(struct names *names, struct span pattern)
 bool names_was_deleted(struct names *names, struct span name)
 {
     bool found = false;
-    uint64_t now = names->core->now_us(names->core);
     pthread_mutex_lock(&names->lock);
+    uint64_t now = names->core->now_us(names->core); /* not before: others note the time within it */
     for (size_t i = 0; i < DELETIONS_KEPT && !found; i++)
         if (names->deletions[i].pattern != NULL &&
             now - names->deletions[i].at_us < DELETION_BELIEVED_US)

@@ -441,17 +441,37 @@ static json_t *report_life(const struct life *life)
                      (json_int_t)audit->unexplained);
 }
 
+static json_t *clean_age(const struct standby *sb)
+{
+    uint64_t now = sb->world->now_us((struct standby *)(uintptr_t)sb);
+    return sb->audit_clean_us == 0 ? json_null()
+                                   : json_real((double)(now - sb->audit_clean_us) / 1e6);
+}
+
+json_t *audit_summary(const struct standby *sb)
+{
+    size_t scanning = 0, suspect = 0, none = 0;
+    for (const struct life *life = sb->lives; life != NULL; life = life->hh.next) {
+        if (life->name == NULL || life->state == LIFE_GONE || life->ending)
+            continue;
+        none += !is_audited(life);
+        scanning += life->audit != NULL && life->audit->scan != NULL;
+        suspect += life->audit != NULL && life->audit->suspect;
+    }
+    return json_pack("{s:b, s:o, s:I, s:I, s:I, s:I, s:I}", "on", sb->settings->audit_interval != 0,
+                     "clean_age_s", clean_age(sb), "not_audited", (json_int_t)none, "scanning",
+                     (json_int_t)scanning, "suspect", (json_int_t)suspect, "found",
+                     (json_int_t)sb->audit_found, "unexplained", (json_int_t)sb->audit_unexplained);
+}
+
 json_t *audit_report(const struct standby *sb)
 {
     json_t *indices = json_array();
-    uint64_t now = sb->world->now_us((struct standby *)(uintptr_t)sb);
     for (const struct life *life = sb->lives; life != NULL; life = life->hh.next)
         if (life->name != NULL && life->state != LIFE_GONE && !life->ending)
             json_array_append_new(indices, report_life(life));
     return json_pack("{s:b, s:o, s:o}", "on", sb->settings->audit_interval != 0, "clean_age_s",
-                     sb->audit_clean_us == 0 ? json_null()
-                                             : json_real((double)(now - sb->audit_clean_us) / 1e6),
-                     "indices", indices);
+                     clean_age(sb), "indices", indices);
 }
 
 struct seed *audit_scan_of(const struct life *life)

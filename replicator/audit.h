@@ -31,7 +31,9 @@ void audit_now(struct standby *sb);
 /* What is stored of it with the life; the caller's. NULL: nothing. */
 json_t *audit_document(const struct life *life);
 void audit_load(struct life *life, const json_t *json);
-/* For the status, all indices; the caller's. */
+/* For the status, in short; the caller's. */
+json_t *audit_summary(const struct standby *sb);
+/* All indices; the caller's. */
 json_t *audit_report(const struct standby *sb);
 /* The scan of LIFE's gaps that is under way; NULL: none. */
 struct seed *audit_scan_of(const struct life *life);

@@ -9,7 +9,9 @@
 
 #include "conf/settings.h"
 #include "base/json_tree.h"
+#include "replicator/audit.h"
 #include "replicator/seed.h"
+#include "replicator/verify.h"
 
 static void problem(json_t *problems, const char *level, const char *what, const char *do_this)
 {
@@ -63,8 +65,8 @@ static void filling_problem(const struct standby *sb, size_t filling, const char
     if (filling == 0)
         return;
     snprintf(text, sizeof text, "%zu %s content that is not here yet%s%.400s", filling,
-             filling == 1 ? "index has" : "indices have", why == NULL ? "" : "; the seed waits: ",
-             why == NULL ? "" : why);
+             filling == 1 ? "index has" : "indices have",
+             why == NULL ? "" : "; the seed waits: ", why == NULL ? "" : why);
     if (sb->settings->seed_mode == SEED_MANUAL)
         problem(problems, "warning", text, "tandemctl seed");
     else if (why != NULL)
@@ -100,6 +102,30 @@ static json_t *indices_status(struct standby *sb, json_t *problems, uint64_t *wa
     }
     filling_problem(sb, filling, seed_why, problems);
     return indices;
+}
+
+/* Somebody writes past Tandem, or the primary has lost something. */
+static void audit_problem(const struct standby *sb, json_t *problems)
+{
+    char text[600];
+    const char *refused = verify_refused(sb);
+    if (refused != NULL) {
+        snprintf(text, sizeof text,
+                 "index %.255s differs, and was not made equal: the primary looks as if it had "
+                 "lost data",
+                 refused);
+        problem(problems, "error", text,
+                "GET /_tandem/verify says more; look at the primary; tandemctl repair --apply "
+                "--force if it is right");
+    }
+    if (sb->audit_found == 0)
+        return;
+    snprintf(text, sizeof text,
+             "%" PRIu64
+             " documents went past Tandem (or their rows got lost) since this replicator "
+             "began, and were brought over",
+             sb->audit_found);
+    problem(problems, "notice", text, "tandemctl audit says where; find out who writes there");
 }
 
 static void standby_problems(const struct standby *sb, json_t *problems, bool proxy_up)
@@ -152,6 +178,7 @@ json_t *report_status(struct standby *sb, bool proxy_up)
     uint64_t waiting = 0;
     sb->world->journal_info(sb, &info);
     standby_problems(sb, problems, proxy_up);
+    audit_problem(sb, problems);
     json_t *indices = indices_status(sb, problems, &waiting);
     size_t in_flight = 0;
     for (size_t i = 0; i < sb->lane_count; i++)
@@ -166,6 +193,7 @@ json_t *report_status(struct standby *sb, bool proxy_up)
         (json_int_t)standby_lag_records(sb), "lag_s", (double)standby_lag_us(sb) / 1e6, "waiting",
         (json_int_t)waiting, "parked", (json_int_t)parked_count(sb), "in_flight",
         (json_int_t)in_flight, "rows_per_s", sb->rate, "cluster_uuid", sb->cluster_uuid);
+    json_object_set_new(standby, "audit", audit_summary(sb));
     struct buffer in_doubt = {0};
     buffer_appendf(&in_doubt, "[%.*s]", (int)sb->in_doubt.size,
                    sb->in_doubt.data == NULL ? "" : sb->in_doubt.data);
@@ -211,7 +239,8 @@ void report_metrics(struct standby *sb, bool proxy_up, struct buffer *out)
         {"window_bytes", "gauge", "memory of rows on their way", sb->window_bytes},
         {"session", "gauge", "session on the standby", sb->session},
         {"filling", "gauge", "indices with content that is not on the standby yet", filling},
-        {"audit_clean_age_ms", "gauge", "since a look found every operation accounted for; 0: none has",
+        {"audit_clean_age_ms", "gauge",
+         "since a look found every operation accounted for; 0: none has",
          sb->audit_clean_us == 0 ? 0 : (sb->world->now_us(sb) - sb->audit_clean_us) / 1000},
         {"audit_found_total", "counter",
          "documents that went past Tandem, or whose rows got lost, and were brought over",

@@ -302,6 +302,8 @@ static void judge_index(struct verify *verify)
     }
     if (why != NULL) {
         json_object_set_new(verify->result, "refused", json_string(why));
+        log_error(verify->sb->name, "index %s is not made equal: %s",
+                  json_string_value(json_object_get(verify->result, "index")), why);
         end_index(verify);
         return;
     }
@@ -759,6 +761,18 @@ void verify_load(struct standby *sb)
     if (json_is_true(json_object_get(json, "ended")))
         verify_set_state(verify, VERIFY_ENDED);
     json_decref(json);
+}
+
+const char *verify_refused(const struct standby *sb)
+{
+    const json_t *index;
+    size_t at;
+    json_array_foreach(sb->verify == NULL ? NULL : sb->verify->results, at, index)
+    {
+        if (json_is_string(json_object_get(index, "refused")))
+            return json_string_value(json_object_get(index, "index"));
+    }
+    return NULL;
 }
 
 /* How much of the present index is read, 0 to 1. */

@@ -19,6 +19,9 @@ bool verify_cancel(struct standby *sb);
 void verify_tick(struct standby *sb, uint64_t now_us);
 /* A row of a repair is dealt with. */
 void verify_on_item(struct standby *sb);
+/* The first index of the last repair in which nothing was written, since the primary looks as if it
+ * had lost data; NULL: none. */
+const char *verify_refused(const struct standby *sb);
 /* What was found, and how far it is; the caller's. */
 json_t *verify_report(const struct standby *sb);
 /* Goes on where the last process was. */

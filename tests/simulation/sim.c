@@ -51,7 +51,7 @@ static struct settings *make_settings(struct sim *sim)
     sb->bulks_in_flight = 1 + sim_below(sim, 4);
     sb->request_timeout = 5 * SECOND;
     sb->backoff_max = 2 * SECOND;
-    settings->audit_interval = SECOND + sim_below(sim, 5 * SECOND);
+    settings->audit_interval = 5 * SECOND + sim_below(sim, 25 * SECOND);
     settings->audit_verify_interval = 3 * SECOND;
     settings->seed_pages = 1 + sim_below(sim, 4);
     settings->seed_rate_max = sim_chance(sim, 700) ? 0 : 1 + sim_below(sim, 20);

@@ -66,6 +66,7 @@ def test_documents_that_went_past_tandem_are_brought_over(tandem):
     found = wait_audited(tandem, "past")
     assert found["found"] == 21 and found["unexplained"] == 0, found
     equal_indices(tandem, "past")
+    assert "past Tandem" in tandem.ctl("status", check=False)
     assert "written past Tandem" in open(tandem.replicator.log_path).read()
 
 

@@ -120,6 +120,7 @@ def test_a_primary_that_lost_data_does_not_empty_the_standby(tandem):
     assert not must(tandem.primary.url, "POST", "/robbed/_bulk", lines(*doomed), NDJSON)["errors"]
     code, said = ctl(tandem, "repair", "--index", "robbed", "--apply")
     assert code == 4 and "300 are extra" in said and "may have lost data" in said and "--force" in said, said
+    assert "lost data" in tandem.ctl("status", check=False)
     must(tandem.standby.url, "POST", "/robbed/_refresh")
     assert must(tandem.standby.url, "GET", "/robbed/_count")["count"] == 600
     code, said = ctl(tandem, "repair", "--index", "robbed", "--apply", "--force")

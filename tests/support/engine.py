@@ -162,6 +162,13 @@ def _maven(kind, out, *options):
          repository)
 
 
+def fetch_artifact(artifact, folder):
+    """The jar of ARTIFACT (group:name:version) into FOLDER."""
+    repository = cache_folder("maven")
+    _run(artifact, ["mvn", "-B", "-q", "-Dmaven.repo.local=" + repository, "dependency:copy", "-Dartifact=" + artifact,
+                    "-DoutputDirectory=" + folder], repository)
+
+
 def _fetch_jars(kind, folder):
     lib, classes = os.path.join(folder, "lib"), os.path.join(folder, "classes")
     _maven(kind, lib, "-DincludeScope=runtime")

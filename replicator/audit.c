@@ -31,6 +31,7 @@
 #include "base/json_tree.h"
 #include "base/log.h"
 #include "conf/settings.h"
+#include "replicator/reading.h"
 #include "replicator/seed_impl.h"
 #include "replicator/verify.h"
 
@@ -323,21 +324,15 @@ static void verify_suspects(struct standby *sb, uint64_t now_us)
 static void take_shards(struct life *life, const json_t *index)
 {
     const char *number;
-    json_t *copies, *copy;
-    size_t i;
+    json_t *copies;
     const char *uuid = json_string_value(json_object_get(index, "uuid"));
     if (uuid == NULL || strncmp(life->key, uuid, strlen(uuid)) != 0)
         return;
     json_object_foreach(json_object_get((json_t *)(uintptr_t)index, "shards"), number, copies)
     {
-        json_array_foreach(copies, i, copy)
-        {
-            const json_t *checkpoint =
-                json_object_get(json_object_get(copy, "seq_no"), "global_checkpoint");
-            if (json_is_true(json_object_get(json_object_get(copy, "routing"), "primary")) &&
-                json_is_integer(checkpoint))
-                shard_get(life, strtoul(number, NULL, 10))->reach = json_integer_value(checkpoint);
-        }
+        const json_t *checkpoint = json_object_get(reading_numbers(copies), "global_checkpoint");
+        if (json_is_integer(checkpoint))
+            shard_get(life, strtoul(number, NULL, 10))->reach = json_integer_value(checkpoint);
     }
 }
 

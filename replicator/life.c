@@ -172,11 +172,5 @@ bool life_save(struct standby *sb, const struct life *life)
         status = life_store(sb, life);
     if (status == STATUS_OK)
         status = metadata_store_reread(sb);
-    if (status == STATUS_OK)
-        status = store_commit(sb->store);
-    else
-        store_abort(sb->store);
-    if (status != STATUS_OK)
-        standby_stop(sb, status, "the replicator's own tables: %s", status_text(status));
-    return status == STATUS_OK;
+    return standby_store_end(sb, status);
 }

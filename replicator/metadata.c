@@ -551,12 +551,7 @@ static void drop_waiting(struct standby *sb, struct life *life)
     enum status status = store_begin(sb->store);
     if (status == STATUS_OK)
         status = waiting_drop(sb, life);
-    if (status == STATUS_OK)
-        status = store_commit(sb->store);
-    else
-        store_abort(sb->store);
-    if (status != STATUS_OK)
-        standby_stop(sb, status, "the replicator's own tables: %s", status_text(status));
+    (void)standby_store_end(sb, status);
     parked_drop_life(sb, life);
 }
 

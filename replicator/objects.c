@@ -56,8 +56,8 @@ static void object_key(const struct metadata *md, struct buffer *key)
 
 /* Stores the record of an object; the first byte says whether the standby has it: 'a' applied, 'w'
  * waiting. */
-static enum status store_object(struct standby *sb, const struct metadata *md, struct span record,
-                                char mark)
+static bool store_object(struct standby *sb, const struct metadata *md, struct span record,
+                         char mark)
 {
     struct buffer key = {0}, value = {0};
     object_key(md, &key);
@@ -68,15 +68,9 @@ static enum status store_object(struct standby *sb, const struct metadata *md, s
         status = store_put(sb->store, STORE_OBJECTS, buffer_span(&key), buffer_span(&value));
     if (status == STATUS_OK)
         status = metadata_store_reread(sb);
-    if (status == STATUS_OK)
-        status = store_commit(sb->store);
-    else
-        store_abort(sb->store);
     buffer_fini(&key);
     buffer_fini(&value);
-    if (status != STATUS_OK)
-        standby_stop(sb, status, "the replicator's own tables: %s", status_text(status));
-    return status;
+    return standby_store_end(sb, status);
 }
 
 static void on_object(struct script *script, int http_status, struct span body)
@@ -96,11 +90,11 @@ void objects_on_end(struct standby *sb)
         snprintf(sb->objects_why, sizeof sb->objects_why, "%.*s %.*s: %.400s", (int)md->type.size,
                  md->type.data, (int)md->name.size, md->name.data, sb->script.why);
         sb->objects_refused = true;
-        if (store_object(sb, md, buffer_span(&sb->pending_bytes), 'w') == STATUS_OK)
+        if (store_object(sb, md, buffer_span(&sb->pending_bytes), 'w'))
             metadata_record_is_applied(sb);
         return;
     }
-    if (store_object(sb, md, buffer_span(&sb->pending_bytes), 'a') == STATUS_OK) {
+    if (store_object(sb, md, buffer_span(&sb->pending_bytes), 'a')) {
         sb->objects_next_us = 0; /* what was refused may have waited for this one */
         buffer_clear(&sb->objects_tried);
         metadata_record_is_applied(sb);
@@ -147,7 +141,7 @@ void objects_apply(struct standby *sb)
         return;
     }
     if (waits_for_release(sb, md->type)) {
-        if (store_object(sb, md, buffer_span(&sb->pending_bytes), 'r') == STATUS_OK)
+        if (store_object(sb, md, buffer_span(&sb->pending_bytes), 'r'))
             metadata_record_is_applied(sb);
         return;
     }

@@ -31,6 +31,7 @@
 #include "conf/settings.h"
 #include "http/message.h"
 #include "replicator/audit.h"
+#include "replicator/reading.h"
 #include "replicator/seed_impl.h"
 
 #define FIRST_STEP 1000
@@ -243,19 +244,9 @@ static void on_refreshed(struct es_call *call)
 /* The global checkpoint of the primary copy among COPIES; false: there is none now. */
 static bool read_shard(const json_t *copies, int64_t *to)
 {
-    size_t i;
-    json_t *copy;
-    json_array_foreach(copies, i, copy)
-    {
-        json_t *numbers = json_object_get(copy, "seq_no");
-        json_t *checkpoint = json_object_get(numbers, "global_checkpoint");
-        if (json_is_true(json_object_get(json_object_get(copy, "routing"), "primary")) &&
-            json_is_integer(checkpoint)) {
-            *to = json_integer_value(checkpoint);
-            return true;
-        }
-    }
-    return false;
+    const json_t *checkpoint = json_object_get(reading_numbers(copies), "global_checkpoint");
+    *to = json_integer_value(checkpoint);
+    return json_is_integer(checkpoint);
 }
 
 static bool read_counts(struct seed *seed, const json_t *index)

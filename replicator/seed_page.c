@@ -26,6 +26,7 @@
 #include "conf/settings.h"
 #include "es/hits.h"
 #include "http/message.h"
+#include "replicator/reading.h"
 #include "replicator/seed_impl.h"
 
 #define PAGE_ROWS 5000
@@ -71,27 +72,10 @@ static void read_again(struct seed_page *page)
     page->state = PAGE_DUE;
 }
 
-/* The most hits that one search may ask for. */
-static int64_t hits_max(const struct life *life)
-{
-    long window = definition_result_window(life->wanted);
-    return window < 10000 ? window : 10000;
-}
-
 static void ask(struct seed_page *page, uint64_t now_us)
 {
-    struct seed *seed = page->seed;
-    struct buffer name = {0};
-    http_percent_encode(span_cstr(seed->life->name), &name);
-    es_call_set(&page->call, "POST",
-                "/%s/_search?preference=_shards:%zu&allow_partial_search_results=false",
-                buffer_cstr(&name), page->seed->shards[page->shard].number);
-    buffer_appendf(&page->call.body,
-                   "{\"size\":%" PRId64 ",\"seq_no_primary_term\":true,\"version\":true,"
-                   "\"track_total_hits\":false,\"sort\":[\"_doc\"],\"query\":{\"range\":{"
-                   "\"_seq_no\":{\"gt\":%" PRId64 ",\"lte\":%" PRId64 "}}}}",
-                   hits_max(seed->life), page->at, page->upto);
-    buffer_fini(&name);
+    const struct seed *seed = page->seed;
+    reading_search(&page->call, seed->life, seed->shards[page->shard].number, page->at, page->upto);
     page->call.answer_max = ANSWER_MAX;
     page->call.timeout_us = TIMEOUT_US;
     page->call.on_done = on_read;
@@ -175,31 +159,12 @@ static void on_read(struct es_call *call)
 /* Is it the life that was read? */
 static bool is_this_life(struct seed_page *page)
 {
-    const struct life *life = page->seed->life;
-    json_t *json = json_tree(buffer_span(&page->confirm.answer));
-    json_t *index = json_object_get(
-        json_object_get(json_object_get(json_object_get(json, "metadata"), "indices"), life->name),
-        "settings");
-    index = json_object_get(index, "index");
-    const char *uuid = json_string_value(json_object_get(index, "uuid"));
-    const char *history =
-        json_string_value(json_object_get(json_object_get(index, "history"), "uuid"));
-    const char *cluster = json_string_value(json_object_get(json, "cluster_uuid"));
-    struct buffer key = {0}, known = {0};
-    buffer_appendf(&key, "%s%s%s", uuid == NULL ? "" : uuid, history == NULL ? "" : "/",
-                   history == NULL ? "" : history);
-    bool same = strcmp(buffer_cstr(&key), life->key) == 0;
-    if (page->sb->world->primary_uuid != NULL && page->sb->world->primary_uuid(page->sb, &known) &&
-        (cluster == NULL || !span_equal(buffer_span(&known), span_cstr(cluster)))) {
-        seed_wait(page->seed, "another cluster answers at the primary's address");
-        same = false;
-    } else if (!same) {
-        seed_wait(page->seed, "the primary has another index of this name now, or none");
-    }
-    buffer_fini(&key);
-    buffer_fini(&known);
-    json_decref(json);
-    return same;
+    json_t *state = json_tree(buffer_span(&page->confirm.answer));
+    const char *why = reading_not_this_life(page->sb, page->seed->life, state);
+    json_decref(state);
+    if (why != NULL)
+        seed_wait(page->seed, "%s", why);
+    return why == NULL;
 }
 
 static void on_confirmed(struct es_call *call)
@@ -226,32 +191,26 @@ static bool decode(struct span raw, struct buffer *out)
 /* Appends the record of one hit to OUT; false: it can't be a row. */
 static bool append_row(struct seed_page *page, const struct hit *hit, struct buffer *out)
 {
-    struct standby *sb = page->sb;
     struct buffer id = {0}, routing = {0}, type = {0};
     bool good = hit->has_numbers && hit->source.size != 0 && decode(hit->id, &id) &&
                 decode(hit->routing, &routing) && decode(hit->type, &type);
-    struct record record = {
-        .header = {.kind = RECORD_ROW,
-                   .boot = 1,
-                   .seq = sb->seed_seq++,
-                   .timeline = sb->base_count == 0 ? 1 : sb->bases[sb->base_count - 1].timeline,
-                   .time_us = sb->world->wall_us(sb),
-                   .parts = 1},
-        .row = {.op = ROW_INDEX,
-                .proof = ROW_PROBED,
-                .incarnation = page->seed->life->incarnation,
-                .shard = (uint32_t)page->seed->shards[page->shard].number,
-                .term = hit->term,
-                .seq_no = hit->seq_no,
-                .version = hit->version,
-                .routed = hit->routing.size != 0,
-                .routing = buffer_span(&routing),
-                .id = buffer_span(&id),
-                .content = CONTENT_JSON,
-                .source = hit->source,
-                .type = buffer_span(&type)}};
     if (good)
-        record_encode(out, &record);
+        reading_append_row(
+            page->sb,
+            &(struct row){.op = ROW_INDEX,
+                          .proof = ROW_PROBED,
+                          .incarnation = page->seed->life->incarnation,
+                          .shard = (uint32_t)page->seed->shards[page->shard].number,
+                          .term = hit->term,
+                          .seq_no = hit->seq_no,
+                          .version = hit->version,
+                          .routed = hit->routing.size != 0,
+                          .routing = buffer_span(&routing),
+                          .id = buffer_span(&id),
+                          .content = CONTENT_JSON,
+                          .source = hit->source,
+                          .type = buffer_span(&type)},
+            out);
     buffer_fini(&id);
     buffer_fini(&routing);
     buffer_fini(&type);
@@ -320,11 +279,11 @@ static void write_rows(struct seed_page *page)
     struct block *block = bytes_zalloc(sizeof *block);
     block->references = 1;
     int64_t rows = append_rows(page, &block->bytes);
-    if (rows >= hits_max(seed->life) && ask_for_less(page)) {
+    if (rows >= reading_hits_max(seed->life) && ask_for_less(page)) {
         block_put(block);
         return;
     }
-    if (rows < 0 || rows >= hits_max(seed->life)) {
+    if (rows < 0 || rows >= reading_hits_max(seed->life)) {
         seed_wait(seed, rows < 0 ? "a document came without _source or sequence numbers: it can't "
                                    "be copied like this"
                                  : "too many documents have one sequence number");

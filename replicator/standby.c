@@ -72,6 +72,17 @@ bool standby_at_least(const struct standby *sb, int major, int minor)
     return sb->opensearch || sb->major > major || (sb->major == major && sb->minor >= minor);
 }
 
+bool standby_store_end(struct standby *sb, enum status status)
+{
+    if (status == STATUS_OK)
+        status = store_commit(sb->store);
+    else
+        store_abort(sb->store);
+    if (status != STATUS_OK)
+        standby_stop(sb, status, "the replicator's own tables: %s", status_text(status));
+    return status == STATUS_OK;
+}
+
 const char *standby_state_name(const struct standby *sb)
 {
     if (sb->state == STANDBY_RUNNING) {

@@ -304,6 +304,9 @@ bool standby_pause(struct standby *sb, bool paused);
 void standby_set_state(struct standby *sb, enum standby_state next);
 void standby_stop(struct standby *sb, enum status status, const char *format, ...)
     PRINTF_LIKE(3, 4);
+/* Ends the store's open transaction: commits it when STATUS, of what was put into it, is OK. False:
+ * it failed, and the standby is stopped. */
+bool standby_store_end(struct standby *sb, enum status status);
 const char *standby_state_name(const struct standby *sb);
 /* True when the standby's engine is at least Elasticsearch MAJOR.MINOR; OpenSearch, which began
  * from 7.10, is at least all that we ask for. */

@@ -125,13 +125,7 @@ bool takeover_store(struct standby *sb)
     for (struct life *life = sb->lives; status == STATUS_OK && life != NULL; life = life->hh.next)
         if (life->key != NULL)
             status = life_store(sb, life);
-    if (status == STATUS_OK)
-        status = store_commit(sb->store);
-    else
-        store_abort(sb->store);
-    if (status != STATUS_OK)
-        standby_stop(sb, status, "the replicator's own tables: %s", status_text(status));
-    return status == STATUS_OK;
+    return standby_store_end(sb, status);
 }
 
 /* ---- the document ---- */

@@ -29,6 +29,7 @@
 #include "base/log.h"
 #include "conf/settings.h"
 #include "http/message.h"
+#include "replicator/reading.h"
 #include "replicator/verify_impl.h"
 
 #define BACKOFF_MIN_US (500 * UINT64_C(1000))
@@ -346,9 +347,7 @@ static void next_shard(struct verify *verify)
 
 int64_t verify_version(struct verify *verify, size_t shard, int64_t seq_no)
 {
-    struct standby *sb = verify->sb;
-    uint64_t timeline = sb->base_count == 0 ? 1 : sb->bases[sb->base_count - 1].timeline;
-    return standby_version(sb, timeline, verify->terms[shard], seq_no);
+    return reading_version(verify->sb, verify->terms[shard], seq_no);
 }
 
 static void collect(struct verify *verify)
@@ -459,61 +458,35 @@ static void on_counted(struct es_call *call)
         begin_shard(verify);
 }
 
-static const json_t *index_of(const json_t *json, const char *name)
-{
-    const json_t *indices = json_object_get(json, "indices");
-    if (indices == NULL)
-        indices = json_object_get(json_object_get(json, "metadata"), "indices");
-    return json_object_get(indices, name);
-}
-
 bool verify_take_state(struct verify *verify, struct span body)
 {
     const struct life *life = verify_life(verify);
-    json_t *json = json_tree(body);
-    const json_t *index = index_of(json, life->name);
-    const json_t *settings = json_object_get(json_object_get(index, "settings"), "index");
-    const char *uuid = json_string_value(json_object_get(settings, "uuid"));
-    const char *history =
-        json_string_value(json_object_get(json_object_get(settings, "history"), "uuid"));
-    struct buffer key = {0};
+    json_t *state = json_tree(body);
+    const json_t *indices = json_object_get(json_object_get(state, "metadata"), "indices");
+    const json_t *terms = json_object_get(json_object_get(indices, life->name), "primary_terms");
+    const char *why = reading_not_this_life(verify->sb, life, state);
     char name[24];
-    buffer_appendf(&key, "%s%s%s", uuid == NULL ? "" : uuid, history == NULL ? "" : "/",
-                   history == NULL ? "" : history);
-    bool same = strcmp(buffer_cstr(&key), life->key) == 0;
-    for (size_t i = 0; same && i < verify->shard_count; i++) {
+    for (size_t i = 0; why == NULL && i < verify->shard_count; i++) {
         snprintf(name, sizeof name, "%zu", i);
-        verify->terms[i] = (uint64_t)json_integer_value(
-            json_object_get(json_object_get(index, "primary_terms"), name));
+        verify->terms[i] = (uint64_t)json_integer_value(json_object_get(terms, name));
     }
-    buffer_fini(&key);
-    json_decref(json);
-    if (!same)
-        verify_skip(verify, "the primary has another index of this name now, or none");
-    return same;
-}
-
-static const json_t *numbers_of(const json_t *shards, size_t shard)
-{
-    char name[24];
-    size_t i;
-    json_t *copy;
-    snprintf(name, sizeof name, "%zu", shard);
-    json_array_foreach(json_object_get(shards, name), i, copy)
-    {
-        if (json_is_true(json_object_get(json_object_get(copy, "routing"), "primary")))
-            return json_object_get(copy, "seq_no");
-    }
-    return NULL;
+    json_decref(state);
+    if (why != NULL)
+        verify_skip(verify, why);
+    return why == NULL;
 }
 
 bool verify_take_reach(struct verify *verify, enum verify_side_number side, struct span body)
 {
     json_t *json = json_tree(body);
-    const json_t *shards = json_object_get(index_of(json, verify_life(verify)->name), "shards");
+    const json_t *index =
+        json_object_get(json_object_get(json, "indices"), verify_life(verify)->name);
+    const json_t *shards = json_object_get(index, "shards");
+    char name[24];
     bool good = true;
     for (size_t i = 0; i < verify->shard_count; i++) {
-        const json_t *numbers = numbers_of(shards, i);
+        snprintf(name, sizeof name, "%zu", i);
+        const json_t *numbers = reading_numbers(json_object_get(shards, name));
         const json_t *highest = json_object_get(numbers, "max_seq_no");
         const json_t *safe = json_object_get(numbers, "global_checkpoint");
         good = good && json_is_integer(highest) && json_is_integer(safe);
@@ -674,14 +647,9 @@ static void save(struct verify *verify)
     enum status status = store_begin(sb->store);
     if (status == STATUS_OK)
         status = store_put(sb->store, STORE_STATE, SPAN("verify"), span_cstr(text));
-    if (status == STATUS_OK)
-        status = store_commit(sb->store);
-    else
-        store_abort(sb->store);
     free(text);
     json_decref(json);
-    if (status != STATUS_OK)
-        standby_stop(sb, status, "the replicator's own tables: %s", status_text(status));
+    (void)standby_store_end(sb, status);
 }
 
 static struct verify *verify_get(struct standby *sb)

@@ -15,6 +15,7 @@
 #include "base/json.h"
 #include "conf/settings.h"
 #include "es/hits.h"
+#include "replicator/reading.h"
 #include "replicator/seed.h"
 #include "replicator/verify_impl.h"
 
@@ -33,7 +34,6 @@ struct document {
 static bool decode_hit(struct verify_scan *scan, const struct hit *hit, struct document *document)
 {
     struct standby *sb = scan->verify->sb;
-    uint64_t timeline = sb->base_count == 0 ? 1 : sb->bases[sb->base_count - 1].timeline;
     buffer_clear(&document->id);
     buffer_clear(&document->routing);
     document->routed = hit->routing.size != 0;
@@ -43,7 +43,7 @@ static bool decode_hit(struct verify_scan *scan, const struct hit *hit, struct d
     document->seen = (struct version_seen){
         .found = true,
         .version = scan->side == ON_STANDBY ? hit->version
-                                            : standby_version(sb, timeline, hit->term, hit->seq_no),
+                                            : reading_version(sb, hit->term, hit->seq_no),
         .content = verify_content(hit->source, document->routed, buffer_span(&document->routing))};
     return true;
 }
@@ -118,12 +118,6 @@ static int64_t take_page(struct verify_scan *scan)
     return status == STATUS_NOT_FOUND ? count : -1;
 }
 
-static int64_t hits_max(const struct life *life)
-{
-    long window = definition_result_window(life->wanted);
-    return window < 10000 ? window : 10000;
-}
-
 /* Counts the hits of a page without taking them: one that is too full must be asked for again. */
 static bool page_is_full(struct verify_scan *scan)
 {
@@ -134,7 +128,7 @@ static bool page_is_full(struct verify_scan *scan)
         return false;
     while (hits_next(&walk, &hit) == STATUS_OK)
         count++;
-    return count >= hits_max(verify_life(scan->verify));
+    return count >= reading_hits_max(verify_life(scan->verify));
 }
 
 static void fit_step(struct verify_scan *scan, size_t bytes, int64_t count)
@@ -184,17 +178,8 @@ static void on_page(struct es_call *call)
 static void ask(struct verify_scan *scan)
 {
     struct verify *verify = scan->verify;
-    char *name = verify_name(verify);
     scan->upto = scan->to - scan->at > scan->step ? scan->at + scan->step : scan->to;
-    es_call_set(&scan->call, "POST",
-                "/%s/_search?preference=_shards:%zu&allow_partial_search_results=false", name,
-                verify->shard);
-    buffer_appendf(&scan->call.body,
-                   "{\"size\":%" PRId64 ",\"seq_no_primary_term\":true,\"version\":true,"
-                   "\"track_total_hits\":false,\"sort\":[\"_doc\"],\"query\":{\"range\":{"
-                   "\"_seq_no\":{\"gt\":%" PRId64 ",\"lte\":%" PRId64 "}}}}",
-                   hits_max(verify_life(verify)), scan->at, scan->upto);
-    free(name);
+    reading_search(&scan->call, verify_life(verify), verify->shard, scan->at, scan->upto);
     scan->call.answer_max = ANSWER_MAX;
     scan->call.on_done = on_page;
     scan->call.arg = scan;

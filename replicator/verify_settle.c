@@ -27,6 +27,7 @@
 #include "base/log.h"
 #include "es/outcome.h"
 #include "replicator/audit.h"
+#include "replicator/reading.h"
 #include "replicator/verify_impl.h"
 
 #define AT_ONCE 200
@@ -95,14 +96,13 @@ static struct version_seen see(struct verify *verify, struct difference *differe
                                const struct mget_doc *doc, enum verify_side_number side)
 {
     struct standby *sb = verify->sb;
-    uint64_t timeline = sb->base_count == 0 ? 1 : sb->bases[sb->base_count - 1].timeline;
     struct version_seen seen = {.found = doc->found};
     struct buffer routing = {0};
     if (!doc->found)
         return seen;
     bool routed = doc->routing.size != 0 && json_string_decode(doc->routing, &routing);
     seen.version =
-        side == ON_STANDBY ? doc->version : standby_version(sb, timeline, doc->term, doc->seq_no);
+        side == ON_STANDBY ? doc->version : reading_version(sb, doc->term, doc->seq_no);
     seen.content = verify_content(doc->source, routed, buffer_span(&routing));
     if (side == ON_PRIMARY)
         verify_set_routing(difference, routed, buffer_span(&routing));
@@ -133,28 +133,21 @@ static int64_t highest_version(struct verify *verify, const struct difference *d
 static void append_row(struct verify *verify, const struct difference *difference,
                        const struct mget_doc *doc, bool as_of_now, struct buffer *out)
 {
-    struct standby *sb = verify->sb;
     bool there = difference->seen[ON_PRIMARY].found;
-    struct record record = {
-        .header = {.kind = RECORD_ROW,
-                   .boot = 1,
-                   .seq = sb->seed_seq++,
-                   .timeline = sb->base_count == 0 ? 1 : sb->bases[sb->base_count - 1].timeline,
-                   .time_us = sb->world->wall_us(sb),
-                   .parts = 1},
-        .row = {.op = there ? ROW_INDEX : ROW_DELETE,
-                .proof = there ? ROW_PROBED : ROW_NEGATIVE,
-                .incarnation = verify->incarnation,
-                .shard = (uint32_t)difference->shard,
-                .term = as_of_now ? verify->terms[difference->shard] : doc->term,
-                .seq_no = as_of_now ? verify->reach[ON_PRIMARY][difference->shard] : doc->seq_no,
-                .version = there ? doc->version : 0,
-                .routed = difference->routed,
-                .routing = buffer_span(&difference->routing),
-                .id = difference->id,
-                .content = CONTENT_JSON,
-                .source = there ? doc->source : SPAN_NONE}};
-    record_encode(out, &record);
+    const struct row row = {
+        .op = there ? ROW_INDEX : ROW_DELETE,
+        .proof = there ? ROW_PROBED : ROW_NEGATIVE,
+        .incarnation = verify->incarnation,
+        .shard = (uint32_t)difference->shard,
+        .term = as_of_now ? verify->terms[difference->shard] : doc->term,
+        .seq_no = as_of_now ? verify->reach[ON_PRIMARY][difference->shard] : doc->seq_no,
+        .version = there ? doc->version : 0,
+        .routed = difference->routed,
+        .routing = buffer_span(&difference->routing),
+        .id = difference->id,
+        .content = CONTENT_JSON,
+        .source = there ? doc->source : SPAN_NONE};
+    reading_append_row(verify->sb, &row, out);
 }
 
 static void send_row(struct verify *verify, struct span bytes, bool even_if_equal)

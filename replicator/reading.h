@@ -1,0 +1,29 @@
+/* reading.h - what seeds, verifications and audits ask of an index, and how the answers are read.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef TANDEM_REPLICATOR_READING_H
+#define TANDEM_REPLICATOR_READING_H
+
+#include <jansson.h>
+
+#include "replicator/standby.h"
+
+/* The most hits that one search of LIFE may ask for. */
+int64_t reading_hits_max(const struct life *life);
+/* Sets CALL to the search for the documents of one shard whose sequence numbers are above ABOVE, up
+ * to UP_TO. */
+void reading_search(struct es_call *call, const struct life *life, size_t shard, int64_t above,
+                    int64_t up_to);
+/* Why STATE, the primary's cluster state of LIFE's name, is not of LIFE; NULL: it is. */
+const char *reading_not_this_life(struct standby *sb, const struct life *life, const json_t *state);
+/* The `seq_no` section of the primary copy among COPIES (of one shard, from the stats); NULL: there
+ * is none now. Borrowed. */
+const json_t *reading_numbers(const json_t *copies);
+/* Appends ROW, which was read from the primary, as a record of the present timeline. Its seq is
+ * above all of the journal's. */
+void reading_append_row(struct standby *sb, const struct row *row, struct buffer *out);
+/* V of an operation of the primary, on the present timeline. */
+int64_t reading_version(struct standby *sb, uint64_t term, int64_t seq_no);
+
+#endif

@@ -223,7 +223,7 @@ void audit_on_start(struct standby *sb, uint64_t start)
 static bool is_audited(const struct life *life)
 {
     return life->state == LIFE_READY && !life->ending && !life->filling && !life->stopped &&
-           !life->blocked && life->wanted != NULL && definition_unseedable(life->wanted) == NULL;
+           !life->blocked && life->wanted != NULL && life->unseedable == NULL;
 }
 
 /* Appends the gaps of SHARD up to its reach to LIST (MAX at most); how many there are in it then.
@@ -411,11 +411,10 @@ void audit_tick(struct standby *sb, uint64_t now_us)
 
 static const char *why_not(const struct life *life)
 {
-    const char *why = life->wanted == NULL ? NULL : definition_unseedable(life->wanted);
     if (life->filling)
         return "it is filling";
-    if (why != NULL)
-        return why;
+    if (life->unseedable != NULL)
+        return life->unseedable;
     return is_audited(life) ? "" : "it is not ready on the standby";
 }
 

@@ -82,7 +82,8 @@ void life_document(const struct life *life, struct buffer *out)
         "applied", life->applied, "uuid", life->standby_uuid, "history_uuid", life->standby_history,
         "stamp", (json_int_t)life->stamp, "since_seq", (json_int_t)life->since_seq, "filling",
         life->filling, "incomplete", life->incomplete, "ending", life->ending, "kept", life->kept,
-        "gate_open", life->gate_open, "aliases_held", life->aliases_held, "made_empty", life->made_empty);
+        "gate_open", life->gate_open, "aliases_held", life->aliases_held, "made_empty",
+        life->made_empty);
     if (life->wanted != NULL && (life->state != LIFE_READY || life->applied == NULL ||
                                  strcmp(life->wanted, life->applied) != 0))
         json_object_set_new(json, "wanted", json_string(life->wanted));
@@ -124,6 +125,21 @@ void life_name(struct life *life, const char *key, const char *name)
     snprintf(life->hex, sizeof life->hex, "%016" PRIx64, hash64(key, strlen(key), 0));
 }
 
+#define HITS_MAX 10000 /* what an engine allows without a setting */
+
+void life_read_wanted(struct life *life)
+{
+    free(life->type);
+    life->type = NULL;
+    if (life->wanted == NULL)
+        return;
+    long window = definition_result_window(life->wanted);
+    life->type = definition_type(life->wanted);
+    life->shards = definition_shards(life->wanted);
+    life->hits_max = window < HITS_MAX ? window : HITS_MAX;
+    life->unseedable = definition_unseedable(life->wanted);
+}
+
 bool life_load(struct standby *sb, struct span text)
 {
     json_t *json = json_tree(text);
@@ -141,7 +157,7 @@ bool life_load(struct standby *sb, struct span text)
     life->wanted = copy_member(json, "wanted");
     if (life->wanted == NULL && life->applied != NULL)
         life->wanted = bytes_strdup(life->applied);
-    life->type = life->wanted == NULL ? NULL : definition_type(life->wanted);
+    life_read_wanted(life);
     life->standby_uuid = copy_member(json, "uuid");
     life->standby_history = copy_member(json, "history_uuid");
     life->why = copy_member(json, "why");

@@ -387,7 +387,7 @@ static void on_uuid(struct script *script, int http_status, struct span body)
         json_object_get(json_object_get(json_object_get(json, life->name), "settings"), "index");
     bytes_set_text(&life->standby_uuid, json_string_value(json_object_get(index, "uuid")));
     bytes_set_text(&life->standby_history,
-             json_string_value(json_object_get(json_object_get(index, "history"), "uuid")));
+                   json_string_value(json_object_get(json_object_get(index, "history"), "uuid")));
     json_decref(json);
     life->state = LIFE_READY; /* as the document is to say; life_on_end sets it */
     set_applied(sb, life);
@@ -655,8 +655,7 @@ static struct life *define_life(struct standby *sb, const struct metadata *md)
         json_decref(json);
         free(life->wanted);
         life->wanted = span_dup(md->body);
-        free(life->type);
-        life->type = definition_type(life->wanted);
+        life_read_wanted(life);
         life->stamp = md->state_version;
         life->filling =
             !seed_is_done(life) && (life->incomplete || definition_is_filling(life->wanted));

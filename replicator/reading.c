@@ -8,14 +8,6 @@
 
 #include "http/message.h"
 
-#define HITS_MAX 10000 /* what an engine allows without a setting */
-
-int64_t reading_hits_max(const struct life *life)
-{
-    long window = definition_result_window(life->wanted);
-    return window < HITS_MAX ? window : HITS_MAX;
-}
-
 void reading_search(struct es_call *call, const struct life *life, size_t shard, int64_t above,
                     int64_t up_to)
 {
@@ -28,7 +20,7 @@ void reading_search(struct es_call *call, const struct life *life, size_t shard,
                    "{\"size\":%" PRId64 ",\"seq_no_primary_term\":true,\"version\":true,"
                    "\"track_total_hits\":false,\"sort\":[\"_doc\"],\"query\":{\"range\":{"
                    "\"_seq_no\":{\"gt\":%" PRId64 ",\"lte\":%" PRId64 "}}}}",
-                   reading_hits_max(life), above, up_to);
+                   life->hits_max, above, up_to);
     buffer_fini(&name);
 }
 

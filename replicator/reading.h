@@ -9,8 +9,6 @@
 
 #include "replicator/standby.h"
 
-/* The most hits that one search of LIFE may ask for. */
-int64_t reading_hits_max(const struct life *life);
 /* Sets CALL to the search for the documents of one shard whose sequence numbers are above ABOVE, up
  * to UP_TO. */
 void reading_search(struct es_call *call, const struct life *life, size_t shard, int64_t above,

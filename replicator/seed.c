@@ -6,7 +6,7 @@
  * older loses. What is written meanwhile has a row of its own.
  *
  *     ASKED -> COUNTING -> REFRESHING -> SCANNING -> DONE
- *       ^__________|___________|
+ *       ^__________|___________|            ^_________| (a standby that was set back)
  *
  * What must hold:
  *   - From before the counting until the end no remembered delete of the index is forgotten: a page
@@ -46,7 +46,7 @@ static const struct {
     [SEED_COUNTING] = {"counting", BIT(SEED_REFRESHING) | BIT(SEED_ASKED)},
     [SEED_REFRESHING] = {"refreshing", BIT(SEED_SCANNING) | BIT(SEED_ASKED)},
     [SEED_SCANNING] = {"scanning", BIT(SEED_DONE)},
-    [SEED_DONE] = {"done", 0},
+    [SEED_DONE] = {"done", BIT(SEED_SCANNING)},
 };
 
 static void seed_set_state(struct seed *seed, enum seed_state next)
@@ -258,7 +258,7 @@ static bool read_counts(struct seed *seed, const json_t *index)
         seed_wait(seed, "the primary has another index of this name now, or none that is open");
         return false;
     }
-    seed->shard_count = definition_shards(seed->life->wanted);
+    seed->shard_count = seed->life->shards;
     free(seed->shards);
     seed->shards = bytes_zalloc((seed->shard_count + 1) * sizeof *seed->shards);
     for (size_t i = 0; i < seed->shard_count; i++) {
@@ -297,9 +297,8 @@ static void on_counted(struct es_call *call)
 
 static void begin(struct seed *seed)
 {
-    const char *why = definition_unseedable(seed->life->wanted);
-    if (why != NULL) {
-        seed_wait(seed, "%s", why);
+    if (seed->life->unseedable != NULL) {
+        seed_wait(seed, "%s", seed->life->unseedable);
         return;
     }
     seed_set_state(seed, SEED_COUNTING);
@@ -604,13 +603,11 @@ void seed_on_document_stored(struct standby *sb)
 }
 
 /* What LIFE's seed has done since the document of the standby was written does not count. */
-static void go_back(struct life *life, uint64_t writes)
+static void go_back(struct life *life)
 {
     struct seed *seed = life->seed;
-    if (seed->state == SEED_DONE && seed->done_writes != 0 && seed->done_writes <= writes)
-        return;
     if (seed->state == SEED_DONE)
-        seed->state = SEED_SCANNING; /* the only way back */
+        seed_set_state(seed, SEED_SCANNING);
     seed->done_writes = 0;
     life->filling = true;
     for (size_t i = 0; i < seed->shard_count; i++)
@@ -620,13 +617,13 @@ static void go_back(struct life *life, uint64_t writes)
 void seed_on_takeover(struct standby *sb, uint64_t writes, uint64_t known_writes)
 {
     for (struct life *life = sb->lives; life != NULL; life = life->hh.next) {
-        struct seed *seed = life->seed;
+        const struct seed *seed = life->seed;
         if (seed == NULL || seed->state < SEED_SCANNING)
             continue;
-        bool covered =
-            seed->state == SEED_DONE && seed->done_writes != 0 && seed->done_writes <= writes;
-        if (covered || writes >= known_writes)
-            go_back(life, writes);
+        if (seed->state == SEED_DONE && seed->done_writes != 0 && seed->done_writes <= writes)
+            continue;
+        if (writes >= known_writes)
+            go_back(life);
         else
             seed_start_over(sb, life); /* an older copy: what it has of it nobody knows */
     }

@@ -195,22 +195,21 @@ static bool append_row(struct seed_page *page, const struct hit *hit, struct buf
     bool good = hit->has_numbers && hit->source.size != 0 && decode(hit->id, &id) &&
                 decode(hit->routing, &routing) && decode(hit->type, &type);
     if (good)
-        reading_append_row(
-            page->sb,
-            &(struct row){.op = ROW_INDEX,
-                          .proof = ROW_PROBED,
-                          .incarnation = page->seed->life->incarnation,
-                          .shard = (uint32_t)page->seed->shards[page->shard].number,
-                          .term = hit->term,
-                          .seq_no = hit->seq_no,
-                          .version = hit->version,
-                          .routed = hit->routing.size != 0,
-                          .routing = buffer_span(&routing),
-                          .id = buffer_span(&id),
-                          .content = CONTENT_JSON,
-                          .source = hit->source,
-                          .type = buffer_span(&type)},
-            out);
+        reading_append_row(page->sb,
+                           &(struct row){.op = ROW_INDEX,
+                                         .proof = ROW_PROBED,
+                                         .incarnation = page->seed->life->incarnation,
+                                         .shard = (uint32_t)page->seed->shards[page->shard].number,
+                                         .term = hit->term,
+                                         .seq_no = hit->seq_no,
+                                         .version = hit->version,
+                                         .routed = hit->routing.size != 0,
+                                         .routing = buffer_span(&routing),
+                                         .id = buffer_span(&id),
+                                         .content = CONTENT_JSON,
+                                         .source = hit->source,
+                                         .type = buffer_span(&type)},
+                           out);
     buffer_fini(&id);
     buffer_fini(&routing);
     buffer_fini(&type);
@@ -279,11 +278,11 @@ static void write_rows(struct seed_page *page)
     struct block *block = bytes_zalloc(sizeof *block);
     block->references = 1;
     int64_t rows = append_rows(page, &block->bytes);
-    if (rows >= reading_hits_max(seed->life) && ask_for_less(page)) {
+    if (rows >= seed->life->hits_max && ask_for_less(page)) {
         block_put(block);
         return;
     }
-    if (rows < 0 || rows >= reading_hits_max(seed->life)) {
+    if (rows < 0 || rows >= seed->life->hits_max) {
         seed_wait(seed, rows < 0 ? "a document came without _source or sequence numbers: it can't "
                                    "be copied like this"
                                  : "too many documents have one sequence number");

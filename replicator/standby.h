@@ -82,6 +82,10 @@ struct life {
     char *wanted;          /* the newest definition read */
     char *standby_uuid;    /* of the index there; NULL before it is made */
     char *standby_history;
+    /* Read out of `wanted` by life_read_wanted(); nothing where there is none. */
+    size_t shards;
+    int64_t hits_max;       /* of one search */
+    const char *unseedable; /* why its documents can't be read back; NULL: they can */
     char *type;     /* the mapping type that its documents have in engines before 7.0; NULL when not
                        known */
     uint64_t stamp; /* state version of `wanted` */
@@ -252,7 +256,7 @@ struct standby {
     uint64_t mark_next_us;
     struct mark_wait *mark_waits;
     uint64_t mark_read_number, mark_read_seq; /* the last one that was read */
-    bool mark_asking;  /* the proxy was asked, and has not answered */
+    bool mark_asking;                         /* the proxy was asked, and has not answered */
     uint64_t marks[2]; /* seqs of the last two marks that the checkpoint passed */
     uint64_t high_term;
 
@@ -322,6 +326,8 @@ struct life *life_get(struct standby *sb, uint32_t incarnation);
 void life_free(struct standby *sb, struct life *life);
 /* Gives LIFE its key and its name, which are copied. */
 void life_name(struct life *life, const char *key, const char *name);
+/* LIFE's wanted definition is another one: reads out of it what is asked for often. */
+void life_read_wanted(struct life *life);
 /* Writes LIFE into the store's open transaction. */
 MUST_USE enum status life_store(struct standby *sb, const struct life *life);
 /* Stores LIFE in a transaction of its own. False: the standby is stopped. */

@@ -538,7 +538,7 @@ static void begin_index(struct verify *verify, const struct life *life)
 {
     verify->incarnation = life->incarnation;
     verify->shard = 0;
-    verify->shard_count = definition_shards(life->wanted);
+    verify->shard_count = life->shards;
     verify->step = 0;
     verify->truncated = verify->applying = false;
     take_room(verify);

@@ -42,8 +42,8 @@ static bool decode_hit(struct verify_scan *scan, const struct hit *hit, struct d
         return false;
     document->seen = (struct version_seen){
         .found = true,
-        .version = scan->side == ON_STANDBY ? hit->version
-                                            : reading_version(sb, hit->term, hit->seq_no),
+        .version =
+            scan->side == ON_STANDBY ? hit->version : reading_version(sb, hit->term, hit->seq_no),
         .content = verify_content(hit->source, document->routed, buffer_span(&document->routing))};
     return true;
 }
@@ -128,7 +128,7 @@ static bool page_is_full(struct verify_scan *scan)
         return false;
     while (hits_next(&walk, &hit) == STATUS_OK)
         count++;
-    return count >= reading_hits_max(verify_life(scan->verify));
+    return count >= verify_life(scan->verify)->hits_max;
 }
 
 static void fit_step(struct verify_scan *scan, size_t bytes, int64_t count)

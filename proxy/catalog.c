@@ -49,6 +49,7 @@ void catalog_index_unref(struct catalog_index *index)
     free(index->name);
     free(index->uuid);
     free(index->key);
+    free(index->stream);
     free(index->definition);
     free(index);
 }
@@ -65,14 +66,8 @@ static void catalog_free(struct catalog *catalog)
         free(catalog->aliases[i].members);
         free(catalog->aliases[i].name);
     }
-    for (size_t i = 0; i < catalog->stream_count; i++)
-        free(catalog->streams[i]);
-    for (size_t i = 0; i < catalog->stream_pattern_count; i++)
-        free(catalog->stream_patterns[i]);
     free(catalog->indices);
     free(catalog->aliases);
-    free(catalog->streams);
-    free(catalog->stream_patterns);
     free(catalog);
 }
 
@@ -104,11 +99,6 @@ static int compare_aliases(const void *a, const void *b)
     return strcmp(((const struct catalog_alias *)a)->name, ((const struct catalog_alias *)b)->name);
 }
 
-static int compare_texts(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
 static void sort(void *array, size_t count, size_t size, int (*compare)(const void *, const void *))
 {
     if (count > 1)
@@ -119,7 +109,6 @@ void catalog_sort(struct catalog *catalog)
 {
     sort(catalog->indices, catalog->index_count, sizeof *catalog->indices, compare_indices);
     sort(catalog->aliases, catalog->alias_count, sizeof *catalog->aliases, compare_aliases);
-    sort(catalog->streams, catalog->stream_count, sizeof *catalog->streams, compare_texts);
 }
 
 /* Orders NAME against a C string. */
@@ -186,19 +175,4 @@ const struct catalog_index *catalog_find_incarnation(const struct catalog *catal
         if (catalog->indices[i]->incarnation == incarnation)
             return catalog->indices[i];
     return NULL;
-}
-
-bool catalog_is_stream(const struct catalog *catalog, struct span name)
-{
-    for (size_t i = 0; i < catalog->stream_count; i++)
-        if (span_equal(name, span_cstr(catalog->streams[i])))
-            return true;
-    if (span_starts(name, SPAN(".ds-")))
-        return true;
-    if (catalog_find_index(catalog, name) != NULL || catalog_find_alias(catalog, name) != NULL)
-        return false;
-    for (size_t i = 0; i < catalog->stream_pattern_count; i++)
-        if (span_matches(name, span_cstr(catalog->stream_patterns[i])))
-            return true;
-    return false;
 }

@@ -40,6 +40,9 @@ struct catalog_index {
     uint64_t changed_us; /* now_us when its life or its aliases last changed, as far as seen */
     int64_t version, mapping_version, settings_version,
         aliases_version; /* the primary's counters */
+    char *
+        stream; /* the data stream that it belongs to, or NULL; then it has an alias of that name */
+    bool stream_write; /* new documents of the stream go to it */
     bool closed;
     bool has_pipeline;    /* a default or final pipeline */
     bool no_id_injection; /* time series, append-only, or a pipeline that sets _id */
@@ -66,11 +69,9 @@ struct catalog {
     _Atomic int references;
     int64_t version;        /* of the cluster state it shows */
     uint64_t read_begun_us; /* when the read that showed it began */
-    size_t index_count, alias_count, stream_count, stream_pattern_count;
+    size_t index_count, alias_count;
     struct catalog_index **indices; /* sorted by name */
     struct catalog_alias *aliases;  /* sorted by name */
-    char **streams;                 /* data streams, sorted */
-    char **stream_patterns;         /* index patterns whose template makes a data stream */
     bool pipelines_route;           /* some pipeline or script may set `_routing` */
     bool pipelines_move;            /* some pipeline or script may set `_id` or `_index` */
 };
@@ -101,7 +102,5 @@ const struct catalog_index *catalog_write_target(const struct catalog *catalog, 
                                                  const char **alias_routing);
 const struct catalog_index *catalog_find_incarnation(const struct catalog *catalog,
                                                      uint32_t incarnation);
-/* NAME is a data stream, or an unknown name whose template would make one. */
-bool catalog_is_stream(const struct catalog *catalog, struct span name);
 
 #endif

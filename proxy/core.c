@@ -67,9 +67,36 @@ const char *core_refuses_writes(struct core *core)
     return NULL;
 }
 
+/* True when AT begins with -yyyy.mm.dd. */
+static bool is_day(const char *at)
+{
+    static const char shape[] = "-0000.00.00";
+    for (size_t i = 0; shape[i] != '\0'; i++)
+        if (shape[i] == '0' ? at[i] < '0' || at[i] > '9' : at[i] != shape[i])
+            return false;
+    return true;
+}
+
+/* The data stream that INDEX belongs to by its name, .ds-STREAM-000001 or
+ * .ds-STREAM-2026.11.29-000001; SPAN_NONE: to none. */
+static struct span stream_of(struct span index)
+{
+    if (!span_starts(index, SPAN(".ds-")))
+        return SPAN_NONE;
+    struct span name = span_of(index.data + 4, index.size - 4);
+    while (name.size != 0 && name.data[name.size - 1] != '-')
+        name.size--;
+    name.size -= name.size != 0;
+    if (name.size > 11 && is_day(name.data + name.size - 11))
+        name.size -= 11;
+    return name;
+}
+
 bool core_excludes(const struct core *core, struct span index)
 {
-    return settings_excludes(core->settings, index);
+    struct span stream = stream_of(index);
+    return settings_excludes(core->settings, index) ||
+           (stream.size != 0 && settings_excludes(core->settings, stream));
 }
 
 bool core_allows(const struct core *core, const char *word)

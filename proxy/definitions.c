@@ -49,6 +49,7 @@ static void clear_read(struct definitions *defs)
         free(defs->seen[i].name);
         free(defs->seen[i].uuid);
         free(defs->seen[i].key);
+        free(defs->seen[i].stream);
         json_decref(defs->seen[i].detail);
     }
     free(defs->seen);
@@ -214,7 +215,7 @@ static void see_terms(struct definitions *defs, const json_t *index)
 }
 
 static void see_index(struct definitions *defs, const char *name, const json_t *index,
-                      const struct catalog *catalog)
+                      const json_t *members, const struct catalog *catalog)
 {
     const json_t *settings = json_object_get(json_object_get(index, "settings"), "index");
     const char *uuid = text_of(settings, "uuid");
@@ -242,6 +243,7 @@ static void see_index(struct definitions *defs, const char *name, const json_t *
         seen->shards) /* not said: the engines before 7.0 route by the shards alone */
         seen->routing_shards = seen->shards;
     seen->closed = strcmp(text_of(index, "state"), "close") == 0;
+    streams_see(members, seen);
     see_terms(defs, index);
     if (core_excludes(defs->core, span_cstr(name)))
         return;
@@ -251,6 +253,7 @@ static void see_index(struct definitions *defs, const char *name, const json_t *
     seen->fetch = !same || old->mapping_version != seen->mapping_version ||
                   old->settings_version != seen->settings_version ||
                   old->aliases_version != seen->aliases_version || old->closed != seen->closed ||
+                  streams_moved(seen, old) ||
                   seen->mapping_version ==
                       0 /* before 7.0 no counters are shown: look each time the state moved */;
     struct life *life;
@@ -280,9 +283,11 @@ bool definitions_take_state(struct definitions *defs, struct span body,
     const json_t *indices = json_object_get(metadata, "indices");
     const char *name;
     json_t *index;
+    json_t *members = streams_members(metadata);
     defs->seen = bytes_alloc((json_object_size(indices) + 1) * sizeof *defs->seen);
     json_object_foreach((json_t *)(uintptr_t)indices, name, index)
-        see_index(defs, name, index, catalog);
+        see_index(defs, name, index, members, catalog);
+    json_decref(members);
     return true;
 }
 
@@ -561,6 +566,9 @@ static char *definition_text(const struct engine *engine, const struct seen_inde
         birth_words[seen->birth_found], "number_of_shards", (int)seen->shards, "routing_num_shards",
         (int)seen->routing_shards, "settings", json_object_get(detail, "settings"), "mappings",
         mappings_of(engine, detail), "aliases", json_object_get(detail, "aliases"));
+    if (seen->stream != NULL)
+        json_object_set_new(json, "aliases",
+                            streams_aliases(seen, json_object_get(detail, "aliases")));
     char *text = json_dumps(json, JSON_COMPACT);
     json_decref(json);
     return text;
@@ -605,11 +613,14 @@ static struct catalog_index *index_new(struct definitions *defs, const struct se
     index->mapping_version = seen->mapping_version;
     index->settings_version = seen->settings_version;
     index->aliases_version = seen->aliases_version;
+    index->stream = seen->stream == NULL ? NULL : bytes_strdup(seen->stream);
+    index->stream_write = seen->stream_write;
     index->closed = seen->closed;
     index->birth = seen->birth_found;
-    index->changed_us = same_life && old->aliases_version == seen->aliases_version
-                            ? old->changed_us
-                            : defs->core->now_us(defs->core);
+    index->changed_us =
+        same_life && old->aliases_version == seen->aliases_version && !streams_moved(seen, old)
+            ? old->changed_us
+            : defs->core->now_us(defs->core);
     read_flags(defs, index, detail);
     index->definition = definition_text(&defs->core->engine, seen, detail);
     if (life->definition == NULL || life->gone ||
@@ -671,30 +682,6 @@ static void add_aliases(struct catalog *catalog, const struct catalog_index *ind
         };
     }
     json_decref(definition);
-}
-
-static void append_text(char ***list, size_t *count, const char *text)
-{
-    *list = bytes_realloc(*list, (*count + 1) * sizeof **list);
-    (*list)[(*count)++] = bytes_strdup(text);
-}
-
-static void add_streams(struct definitions *defs, struct catalog *catalog)
-{
-    const json_t *metadata = json_object_get(defs->state, "metadata");
-    const char *name;
-    json_t *body, *pattern;
-    size_t i;
-    json_object_foreach(json_object_get(json_object_get(metadata, "data_stream"), "data_stream"),
-                        name, body) append_text(&catalog->streams, &catalog->stream_count, name);
-    json_object_foreach(
-        json_object_get(json_object_get(metadata, "index_template"), "index_template"), name, body)
-    {
-        if (json_object_get(body, "data_stream") == NULL)
-            continue;
-        json_array_foreach(json_object_get(body, "index_patterns"), i, pattern) append_text(
-            &catalog->stream_patterns, &catalog->stream_pattern_count, json_string_value(pattern));
-    }
 }
 
 /* ---- lives that ended ---- */
@@ -783,7 +770,6 @@ struct catalog *definitions_finish(struct definitions *defs, const struct catalo
     }
     for (size_t i = 0; i < catalog->index_count; i++)
         add_aliases(catalog, catalog->indices[i]);
-    add_streams(defs, catalog);
     catalog->pipelines_route = pipelines_have(defs, "_routing");
     catalog->pipelines_move = pipelines_have(defs, "_id") || pipelines_have(defs, "_index") ||
                               pipelines_have(defs, "\"reroute\"") ||

@@ -46,6 +46,8 @@ struct seen_index {
     char *name, *uuid, *key;
     int64_t version, mapping_version, settings_version, aliases_version;
     uint32_t shards, routing_shards;
+    char *stream;      /* owned; the data stream that it belongs to, or NULL */
+    bool stream_write; /* the one that the stream's new documents go to */
     bool closed;
     bool fetch;  /* its definition must be read */
     bool unread; /* it was asked for, and no answer has it yet */
@@ -102,7 +104,15 @@ bool definitions_take_state(struct definitions *defs, struct span body,
  * false when none is. */
 bool definitions_next_fetch(struct definitions *defs, struct buffer *names);
 bool definitions_next_birth(struct definitions *defs, struct buffer *names);
-/* Takes the answer of GET /{names} in. */
+/* ---- streams.c ---- */
+/* Which indices belong to data streams: name -> {stream, write}; the caller's. */
+json_t *streams_members(const json_t *metadata);
+/* Notes in SEEN what it is to a stream. */
+void streams_see(const json_t *members, struct seen_index *seen);
+/* True when SEEN is another thing to a stream than OLD was. */
+bool streams_moved(const struct seen_index *seen, const struct catalog_index *old);
+/* ALIASES, and the one that stands for the stream; the caller's. */
+json_t *streams_aliases(const struct seen_index *seen, const json_t *aliases);
 /* ---- life_notes.c ---- */
 void lives_load_names(struct definitions *defs);
 MUST_USE enum status lives_load_routed(struct definitions *defs);
@@ -112,6 +122,7 @@ MUST_USE enum status lives_write_name(struct definitions *defs, const struct cha
 /* Within a commit's write(): INDEX has documents with a routing. Known over a restart. */
 MUST_USE enum status definitions_store_routed(const struct catalog_index *index,
                                               struct journal_txn *txn);
+/* Takes the answer of GET /{names} in. */
 bool definitions_take_indices(struct definitions *defs, struct span body);
 /* Takes the answer of _stats (BY_STATS) or _recovery in. */
 void definitions_take_births(struct definitions *defs, struct span body, bool by_stats);

@@ -202,16 +202,6 @@ static bool resolve(struct exchange *ex, struct write_item *item, const struct w
     item->unreplicated =
         core_excludes(ex->core, item->name) ||
         (item->index != NULL && core_excludes(ex->core, span_cstr(item->index->name)));
-    if (!item->unreplicated && catalog_is_stream(ex->catalog, item->name)) {
-        if (!core_allows(ex->core, "data_stream"))
-            return refuse(ex, 400, "tandem_not_replicated",
-                          "writes to data streams are not replicated yet; `unreplicated.allow: "
-                          "[data_stream]` lets "
-                          "them pass and marks the stream as diverged");
-        follower_note_diverged(ex->core, item->name,
-                               "data_stream: written with unreplicated.allow");
-        item->unreplicated = true;
-    }
     request_use_name(ex, item->name);
     if (item->index != NULL)
         request_use_name(ex, span_cstr(item->index->name));

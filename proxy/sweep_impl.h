@@ -79,6 +79,14 @@ struct sweep {
     struct sweep *next;
 };
 
+/* ---- sweep_plan.c ---- */
+struct sweep *sweep_new(struct core *core, uint64_t number, const json_t *plan);
+void sweep_free(struct sweep *sweep);
+/* What the answer said it did, from a plan. */
+void sweep_load_counts(struct sweep *sweep, const json_t *plan);
+/* TARGET has COUNT shards; of new ones nothing is done. */
+void sweep_set_shards(struct sweep_target *target, size_t count);
+struct sweep_target *sweep_add_target(struct sweep *sweep, const char *name, const char *uuid);
 /* Adds a document that may be deleted; copies. */
 void sweep_add_id(struct sweep *sweep, struct sweep_target *target, struct span id, bool routed,
                   struct span routing);

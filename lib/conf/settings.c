@@ -266,8 +266,8 @@ static const struct conf_row rows[] = {
      ".monitoring-* .ds-ilm-history-* .slm-history* .fleet* .opendistro* .opensearch* .plugins-* .tandem*", RESTART,
      "Indices that are not replicated; * stands for anything. The initial ones belong to the engines themselves: each cluster writes its own. Other indices that begin with a dot are replicated."},
     {"unreplicated.allow", CONF_LIST, AT(unreplicated_allow), "", RELOAD,
-     "Calls that change data in a way that is not replicated yet and are refused unless their kind stands here. One that is allowed marks its indices as diverged. by_query: _rollup, _downsample and the like, which fill an index within the cluster; reindex: _migration/reindex; restore: mounts, and indices that another cluster fills; data_stream: writes into data streams; unknown: paths that Tandem does not know; opaque: document writes whose answers name no documents.",
-     "by_query|reindex|restore|data_stream|unknown|opaque"},
+     "Calls that change data in a way that is not replicated yet and are refused unless their kind stands here. One that is allowed marks its indices as diverged. by_query: _rollup, _downsample and the like, which fill an index within the cluster; reindex: _migration/reindex; restore: mounts, and indices that another cluster fills; unknown: paths that Tandem does not know; opaque: document writes whose answers name no documents.",
+     "by_query|reindex|restore|unknown|opaque"},
 };
 
 static const struct conf_row standby_rows[] = {

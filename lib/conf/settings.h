@@ -125,7 +125,7 @@ struct settings {
 
     struct conf_list replicate_exclude; /* patterns of index names, `*` for any run */
     struct conf_list
-        unreplicated_allow; /* words: by_query reindex restore data_stream unknown opaque */
+        unreplicated_allow; /* words: by_query reindex restore unknown opaque */
 
     struct standby_settings *standbys; /* owned */
     size_t standbys_count;

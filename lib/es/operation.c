@@ -235,7 +235,8 @@ static const struct {
         "Changes definitions: indices, mappings, settings, aliases, templates, component templates, pipelines, stored "
         "scripts. It passes, and Tandem follows the state that comes of it, which is on a standby before any row that needs "
         "it; wildcards are no problem for that reason. The client gets its answer when the change is in the journal. Indices "
-        "that arrive with content (shrink, split, clone, restore) are shown as filling until they are seeded."},
+        "that arrive with content (shrink, split, clone, restore) are shown as filling until they are seeded. A data stream is "
+        "on a standby as its indices, behind an alias of its name: see docs/metadata.md."},
     [OP_MAINTENANCE] = {"maintenance",
         "Concerns nodes, caches and segments of one cluster: it passes and is not replicated. Also where it is called by `GET`."},
     [OP_SESSION] = {"session",
@@ -244,7 +245,7 @@ static const struct {
         "Administration of the cluster, of security, of features and of snapshots: it passes, and is not replicated. Do the "
         "same on the standby where you need it there."},
     [OP_UNREPLICATED] = {"unreplicated",
-        "Changes documents or data streams in a way that is not replicated yet. Refused, unless its kind is listed in the "
+        "Changes documents in a way that is not replicated yet. Refused, unless its kind is listed in the "
         "setting `unreplicated.allow`; then it passes and the index is marked as diverged. Nothing diverges silently. Calls "
         "whose targets are all excluded indices pass."},
     [OP_OPAQUE] = {"opaque",
@@ -271,7 +272,6 @@ static const char *const op_kinds[] = {
     [OP_KIND_BY_QUERY] = "by_query",
     [OP_KIND_REINDEX] = "reindex",
     [OP_KIND_RESTORE] = "restore",
-    [OP_KIND_DATA_STREAM] = "data_stream",
     [OP_KIND_NODES_HTTP] = "nodes_http",
 };
 /* clang-format on */

@@ -48,7 +48,6 @@ enum op_kind {
     OP_KIND_BY_QUERY,
     OP_KIND_REINDEX,
     OP_KIND_RESTORE,    /* restore and mount of a snapshot */
-    OP_KIND_DATA_STREAM,
     /* OP_READ whose answer may be rewritten */
     OP_KIND_NODES_HTTP, /* _nodes/http and _nodes/{x}/http: sniffing */
 };
@@ -69,7 +68,7 @@ void operation_classify(struct span method, struct span path, struct operation *
 
 /* "read", "write", ...: for logs and counters. */
 const char *op_class_name(enum op_class class);
-/* The word for settings and messages: "by_query", "reindex", "restore", "data_stream", "bulk" ... */
+/* The word for settings and messages: "by_query", "reindex", "restore", "bulk" ... */
 const char *op_kind_name(enum op_kind kind);
 
 /* Prints docs/compatibility.md. */

@@ -14,7 +14,7 @@ COLUMNS = ["api", "methods", "path", "engines", "class", "kind", "note"]
 METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH"]
 CLASSES = ["read", "write", "by_query", "metadata", "maintenance", "session", "admin", "unreplicated", "opaque", "forbidden"]
 KINDS = ["none", "bulk", "index", "create", "update", "delete", "delete_by_query", "update_by_query",
-         "index_create", "index_delete", "metadata_other", "by_query", "reindex", "restore", "data_stream", "nodes_http"]
+         "index_create", "index_delete", "metadata_other", "by_query", "reindex", "restore", "nodes_http"]
 
 
 class Node:
@@ -78,7 +78,7 @@ def add_leaf(node, number, row):
 def role_at(row, role):
     """The number (from 1) of the segment that is the index, type or id of the call; 0 for none."""
     names = {"index": ["{index}", "{alias}"], "type": ["{type}"], "id": ["{id}"]}[role]
-    if role == "index" and row["kind"] == "data_stream":
+    if role == "index" and row["path"].startswith("/_data_stream/{name}"):
         names = ["{name}"]
     if role != "index" and not row["path"].startswith("/{index}/"):
         return 0

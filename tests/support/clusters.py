@@ -53,6 +53,8 @@ def _delete(engine, path):
 
 def make_empty(engine):
     """Takes away every index, template, pipeline, script and cluster setting."""
+    if request(engine.url, "GET", "/_data_stream").status == 200:
+        _delete(engine, "/_data_stream/*")
     _delete(engine, "/*?expand_wildcards=all")
     with compare.Cluster(engine.url) as cluster:
         state = cluster.ask("GET", "/_cluster/state/metadata?filter_path=metadata.indices.*.state")

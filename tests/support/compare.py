@@ -278,8 +278,20 @@ def _mappings(cluster, quoted):
     return index["mappings"]
 
 
+def _stream_alias(cluster, index):
+    """What stands for the data stream that INDEX belongs to: an alias of its name, on a standby."""
+    if not index.startswith(".ds-"):
+        return {}
+    for stream in cluster.ask("GET", "/_data_stream", absent={}).get("data_streams", ()):
+        members = [member["index_name"] for member in stream["indices"]]
+        if index in members:
+            return {stream["name"]: {"is_write_index": index == members[-1]}}
+    return {}
+
+
 def _aliases(cluster, quoted):
     (index,) = cluster.ask("GET", "/%s/_alias" % quoted).values()
+    index["aliases"].update(_stream_alias(cluster, urllib.parse.unquote(quoted)))
     return {name: alias for name, alias in index["aliases"].items()
             if not name.startswith(TANDEM_ALIASES)}
 

@@ -429,7 +429,6 @@ def test_external_versions_are_replicated_with_a_warning(twins):
 REFUSED = (
     ("by_query", "POST", "/{i}/_rollup/{i}-x", {}),
     ("reindex", "POST", "/_migration/reindex", {}),
-    ("data_stream", "PUT", "/_data_stream/{i}-stream", None),
     ("restore", "POST", "/_snapshot/repository/snapshot/_mount", {}),
     ("opaque", "POST", "/_bulk/stream", '{"index":{"_index":"{i}"}}\n{"n":1}\n'),
     ("unknown", "POST", "/{i}/_no_such_call", {}),

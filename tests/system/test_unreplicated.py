@@ -10,7 +10,7 @@ from scripted import scripted_tandem
 from shared import equal_indices, must, shared_tandem
 from tandem import request
 
-WORDS = ["by_query", "reindex", "data_stream", "unknown", "opaque"]
+WORDS = ["by_query", "reindex", "unknown", "opaque"]
 
 
 @pytest.fixture(scope="module")
@@ -82,17 +82,6 @@ def test_the_mark_survives_a_restart(tandem):
     assert diverged(tandem) == before
 
 
-def test_data_streams_pass_and_are_marked(tandem):
-    must(tandem.url, "PUT", "/_index_template/streams", {
-        "index_patterns": ["stream-*"], "data_stream": {}, "priority": 10,
-        "template": {"settings": {"number_of_shards": 1}}})
-    answer = tandem.request("POST", "/stream-a/_doc", {"@timestamp": "2024-01-01"})
-    assert answer.status == 201, answer
-    assert any(name.startswith("stream-a") or name == "*" for name in diverged(tandem)), diverged(tandem)
-    must(tandem.url, "DELETE", "/_data_stream/stream-a")
-    must(tandem.url, "DELETE", "/_index_template/streams")
-
-
 @pytest.fixture
 def open_to(request, run_folder):
     """With all words allowed, against scripted clusters."""
@@ -128,7 +117,7 @@ def closed(request, run_folder):
 @pytest.mark.parametrize("word,method,path", [
     ("opaque", "POST", "/books/_bulk/stream"), ("unknown", "POST", "/books/_no_such_call"),
     ("by_query", "POST", "/books/_rollup/x"), ("reindex", "POST", "/_migration/reindex"),
-    ("restore", "POST", "/_snapshot/repo/snap/_mount"), ("data_stream", "PUT", "/_data_stream/x")])
+    ("restore", "POST", "/_snapshot/repo/snap/_mount")])
 def test_without_the_word_it_is_refused_and_reaches_nobody(closed, word, method, path):
     closed.a.clear_log()
     answer = closed.request(method, path, {})

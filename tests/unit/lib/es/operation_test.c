@@ -189,7 +189,8 @@ static void metadata_and_dangerous_calls_are_told_apart(void **state)
     expect("POST", "/_reindex", OP_BY_QUERY, OP_KIND_REINDEX);
     expect("POST", "/_snapshot/r/s/_restore", OP_METADATA, OP_KIND_METADATA_OTHER);
     expect("POST", "/_snapshot/r/s/_mount", OP_UNREPLICATED, OP_KIND_RESTORE);
-    expect("PUT", "/_data_stream/d", OP_UNREPLICATED, OP_KIND_DATA_STREAM);
+    expect("PUT", "/_data_stream/d", OP_METADATA, OP_KIND_METADATA_OTHER);
+    expect("PUT", "/_data_stream/d/_lifecycle", OP_ADMIN, OP_KIND_NONE);
     expect_parts("PUT", "/_data_stream/d", "d", "", "");
     expect("PUT", "/_bulk/stream", OP_OPAQUE, OP_KIND_NONE);
     expect("POST", "/_otlp/v1/logs", OP_OPAQUE, OP_KIND_NONE);

@@ -73,8 +73,8 @@ def node_environment():
 
 def rsyslog():
     """The path of rsyslogd, with omelasticsearch; installed when it is not there, but never started as a service."""
-    done = subprocess.run(["bash", "-c", ". tests/support/install.sh && install_clients"], capture_output=True, text=True,
-                          cwd=os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
+    done = subprocess.run(["bash", "-c", ". ./install.sh && install_clients"], capture_output=True, text=True,
+                          cwd=os.path.dirname(HERE))
     if done.returncode != 0:
         raise RuntimeError("rsyslog cannot be installed: " + done.stderr)
     return shutil.which("rsyslogd", path=os.environ["PATH"] + ":/usr/sbin")

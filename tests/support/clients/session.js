@@ -2,9 +2,9 @@
 //
 //     node session.js CLIENT ENGINE URL PART
 //
-// CLIENT is the name of a package in package.json, ENGINE a kind of engine.py's, for what it lacks; URL is Tandem's. PART
-// is one of `parts`, and what its indices' names begin with. The exit code is 0 when all that the client said was as it
-// should be, and what the indices then held. The part `retries` works as that of session.py.
+// CLIENT is the name of a package in package.json, ENGINE a kind of engine.py's, for what it lacks; URL is Tandem's.
+// PART is one of `parts`, and what its indices' names begin with. The exit code is 0 when all that the client said was
+// as it should be, and what the indices then held. The part `retries` works as that of session.py.
 //
 // SPDX-License-Identifier: Apache-2.0
 'use strict'
@@ -17,7 +17,7 @@ const {Client, errors} = require(name)
 const eight = name === 'elasticsearch-js-8'
 const opensearch = name === 'opensearch-js'
 const scripts = !engine.startsWith('elasticsearch-8')
-const pointsInTime = ['opensearch-2.19', 'elasticsearch-8.8'].includes(engine)
+const pointsInTime = engine === (opensearch ? 'opensearch-2.19' : 'elasticsearch-8.8')
 
 // The client of Elasticsearch 8 takes the members of a body as arguments and returns bodies; the others have `body`.
 const source = (value) => eight ? {document: value} : {body: value}

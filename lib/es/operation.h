@@ -46,7 +46,7 @@ enum op_kind {
     OP_KIND_RESTORE,    /* restore and mount of a snapshot */
     OP_KIND_DATA_STREAM,
     /* OP_READ whose answer may be rewritten */
-    OP_KIND_NODES_HTTP, /* _nodes/http and _nodes/{x}/http: sniffing */
+    OP_KIND_NODES_HTTP, /* says the addresses of nodes: sniffing */
 };
 
 struct operation {

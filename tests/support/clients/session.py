@@ -224,6 +224,9 @@ def sniffing(lib, url, prefix):
         elif n % 10 == 0:
             client.transport.sniff(is_initial_sniff=True)
         assert lib.nodes(client) == [url], lib.nodes(client)
+    for more in {}, {"metric": "http,settings"}:
+        nodes = client.nodes.info(**more)["nodes"].values()
+        assert [node["http"]["publish_address"] for node in nodes] == [url.split("//")[1]]
     assert contents(lib, client, index) == {str(n): {"n": n} for n in range(30)}
 
 

@@ -15,6 +15,7 @@ import sys
 
 import engine
 import processes
+from tandem import request
 
 HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "clients")
 # What is not in the tests' own environment (tests/requirements.txt).
@@ -98,6 +99,12 @@ class Session:
         numbers = [line.split()[1] for line in self.said().split("\n")[:-1] if line.startswith("written ")]
         return int(numbers[-1]) if numbers else 0
 
+    def wait_written(self, more):
+        """Waits until MORE documents than now are written."""
+        wanted = self.written() + more
+        processes.wait_until(lambda: self.written() >= wanted or self.child.poll() is not None, 90, "the session writes")
+        assert self.child.poll() is None, self.said()
+
     def finish(self, deadline_s=120):
         """Tells it to come to its end and waits for that; a failure shows what it said."""
         self.child.stdin.close()
@@ -112,17 +119,52 @@ class Session:
         return self.said()
 
 
-def write_through_restarts(tandem, session, times=2):
-    """Kills the proxy under a session that writes, TIMES times; what it holds for written is on the standby."""
-    for _ in range(times):
-        before = session.written()
-        processes.wait_until(lambda: session.written() > before + 30 or session.child.poll() is not None, 60,
-                             "the session writes")
-        assert session.child.poll() is None, session.said()
+def session(client, tandem, part, url=None, ca_file=None):
+    """One part of CLIENT's session, begun, at TANDEM or at URL."""
+    if client.endswith("-py") or "-py-" in client:
+        program, env = [python(client), os.path.join(HERE, "session.py")], {}
+    else:
+        env = node_environment()
+        program = [os.path.join(env["PATH"].split(os.pathsep)[0], "node"), os.path.join(HERE, "session.js")]
+    if ca_file is not None:
+        env = dict(env, TANDEM_CA_FILE=ca_file)
+    return Session(program + [client, tandem.primary.kind, url or tandem.url, part],
+                   os.path.join(tandem.folder, part + ".log"), env)
+
+
+def sniff_and_write(client, tandem, **options):
+    """What a session that sniffs writes comes through TANDEM."""
+    tandem.wait_caught_up()
+    before = tandem.proxy.status()["journal"]["last_seq"]
+    session(client, tandem, "sniffing", **options).finish()
+    # Had it written past Tandem, the audit would have brought the documents over all the same, half a minute later.
+    assert tandem.proxy.status()["journal"]["last_seq"] >= before + 30
+    tandem.wait_equal()
+
+
+def kill_proxy_and_write(client, tandem):
+    """What a session holds for written through two kills of the proxy is on the standby."""
+    def kill():
         tandem.proxy.kill9()
         tandem.proxy.start()
-    before = session.written()
-    processes.wait_until(lambda: session.written() > before + 30 or session.child.poll() is not None, 60,
-                         "the session writes again")
-    assert "again\n" in session.finish(), "the session noticed nothing"
-    return session.written()
+    write_through(client, tandem, "retries", kill)
+
+
+def kill_primary_and_write(client, tandem):
+    """The same of the primary, which keeps what it acknowledged."""
+    def kill():
+        tandem.primary.kill9()
+        tandem.primary.restart()
+    write_through(client, tandem, "outage", kill)
+
+
+def write_through(client, tandem, part, disturb):
+    writing = session(client, tandem, part)
+    for _ in range(2):
+        writing.wait_written(30)
+        disturb()
+    writing.wait_written(30)
+    assert "again\n" in writing.finish(), "the session noticed nothing"
+    tandem.wait_equal()
+    request(tandem.standby.url, "POST", "/%s-kept/_refresh" % part)
+    assert request(tandem.standby.url, "GET", "/%s-kept/_count" % part).json()["count"] == writing.written()

@@ -14,7 +14,6 @@ from shared import lines, must, shared_tandem
 
 pytestmark = pytest.mark.long
 
-# Each message has an id, and is created: what rsyslog sends again after a failure is not there twice.
 RSYSLOG = """
 global(workDirectory="FOLDER")
 module(load="imfile")
@@ -25,17 +24,18 @@ template(name="document" type="list" option.jsonf="on") {
 }
 template(name="id" type="list") { property(name="msg" field.delimiter="32" field.number="2") }
 template(name="index" type="string" string="logs-%programname%")
-input(type="imfile" file="FOLDER/messages" tag="app" ruleset="out")
+input(type="imfile" file="FOLDER/messages" tag="PROGRAM" ruleset="out")
 ruleset(name="again") { call out }
 ruleset(name="out") {
     action(type="omelasticsearch" server="127.0.0.1" serverport="PORT" template="document"
-           searchIndex="index" dynSearchIndex="on" searchType=""
-           bulkmode="on" bulkid="id" dynbulkid="on" writeoperation="create"
-           retryfailures="on" retryruleset="again" errorfile="FOLDER/errors"
+           searchIndex="index" dynSearchIndex="on" searchType="" errorfile="FOLDER/errors"
            queue.type="LinkedList" queue.size="100000" queue.dequeueBatchSize="50"
-           action.resumeRetryCount="-1" action.resumeInterval="1")
+           action.resumeRetryCount="-1" action.resumeInterval="1"
+           MORE)
 }
 """
+# Each message has an id, and is created: what rsyslog sends again after a failure is not there twice.
+ONCE = """bulkmode="on" bulkid="id" dynbulkid="on" writeoperation="create" retryfailures="on" retryruleset="again\""""
 
 
 @pytest.fixture(scope="module", params=["opensearch-2.19", "elasticsearch-7.10", "elasticsearch-8.8"])
@@ -45,18 +45,24 @@ def tandem(request, clusters, run_folder):
 
 @pytest.fixture
 def rsyslog(tandem):
-    """rsyslogd with a configuration of its own, which reads a file; (its folder, the file)."""
-    program = clients.rsyslog()
-    folder = os.path.join(tandem.folder, "rsyslog")
-    os.makedirs(folder)
-    config = RSYSLOG.replace("FOLDER", folder).replace("PORT", tandem.url.rsplit(":", 1)[1])
-    with open(os.path.join(folder, "rsyslog.conf"), "w") as file:
-        file.write(config)
-    child = processes.spawn([program, "-n", "-f", file.name, "-i", os.path.join(folder, "pid")],
-                            os.path.join(folder, "rsyslog.log"))
-    with open(os.path.join(folder, "messages"), "w", buffering=1) as messages:
-        yield folder, messages
-    processes.end(child)
+    """Starts rsyslogd with more settings of its action; returns the file that it reads for a program."""
+    started = []
+
+    def start(program, more):
+        folder = os.path.join(tandem.folder, "rsyslog-" + program)
+        os.makedirs(folder)
+        config = RSYSLOG.replace("FOLDER", folder).replace("PORT", tandem.url.rsplit(":", 1)[1])
+        with open(os.path.join(folder, "rsyslog.conf"), "w") as file:
+            file.write(config.replace("PROGRAM", program).replace("MORE", more))
+        messages = open(os.path.join(folder, "messages"), "w", buffering=1)
+        child = processes.spawn([clients.rsyslog(), "-n", "-f", file.name, "-i", os.path.join(folder, "pid")],
+                                os.path.join(folder, "rsyslog.log"))
+        started.append((child, messages))
+        return messages
+    yield start
+    for child, messages in started:
+        processes.end(child)
+        messages.close()
 
 
 def stored(url, index):
@@ -64,39 +70,54 @@ def stored(url, index):
     return must(url, "GET", "/%s/_count?ignore_unavailable=true" % index)["count"]
 
 
-def test_every_message_of_rsyslog_is_there_once_though_the_proxy_is_killed(tandem, rsyslog):
-    folder, messages = rsyslog
+def write_through_kills(tandem, messages, index, count):
+    """Three times COUNT messages; each time the proxy is killed as soon as some have arrived. How many there are."""
     sent = cut_off = 0
     for _ in range(3):
-        for sent in range(sent + 1, sent + 1001):
+        for sent in range(sent + 1, sent + count + 1):
             messages.write("message %d of an application\n" % sent)
-        # In the midst of it, as soon as some have arrived.
-        processes.wait_until(lambda: stored(tandem.primary.url, "logs-app") > sent - 1000, 60, "messages arrive")
+        processes.wait_until(lambda: stored(tandem.primary.url, index) > sent - count, 60, "messages arrive")
         tandem.proxy.kill9()
-        cut_off += stored(tandem.primary.url, "logs-app") < sent
+        cut_off += stored(tandem.primary.url, index) < sent
         tandem.proxy.start()
     assert cut_off > 0, "rsyslog was always done before the proxy was killed"
-    processes.wait_until(lambda: stored(tandem.primary.url, "logs-app") == sent, 60, "all messages are there")
-    found = must(tandem.url, "GET", "/logs-app/_search?size=%d" % sent)["hits"]["hits"]
-    assert {hit["_id"]: hit["_source"]["message"] for hit in found} == {
+    return sent
+
+
+def found(url, index):
+    must(url, "POST", "/%s/_refresh" % index)
+    return must(url, "GET", "/%s/_search?size=10000" % index)["hits"]["hits"]
+
+
+def test_every_message_of_rsyslog_is_there_once_though_the_proxy_is_killed(tandem, rsyslog):
+    sent = write_through_kills(tandem, rsyslog("once", ONCE), "logs-once", 1000)
+    processes.wait_until(lambda: stored(tandem.primary.url, "logs-once") == sent, 60, "all messages are there")
+    assert {hit["_id"]: hit["_source"]["message"] for hit in found(tandem.url, "logs-once")} == {
         str(n): "message %d of an application" % n for n in range(1, sent + 1)}
     tandem.wait_equal()
-    assert stored(tandem.standby.url, "logs-app") == sent
+    assert stored(tandem.standby.url, "logs-once") == sent
 
 
-def elasticdump(tandem, source, target, kind):
+def test_no_message_of_rsyslog_is_lost_without_ids_either(tandem, rsyslog):
+    """One request for each message, the engine's ids: what it sends again may be there twice."""
+    sent = write_through_kills(tandem, rsyslog("plain", ""), "logs-plain", 200)
+    wanted = {"message %d of an application" % n for n in range(1, sent + 1)}
+    processes.wait_until(lambda: {hit["_source"]["message"] for hit in found(tandem.url, "logs-plain")} == wanted, 60,
+                         "all messages are there")
+    assert stored(tandem.primary.url, "logs-plain") <= sent + 3
+    tandem.wait_equal()
+
+
+def elasticdump(source, target, kind, *more):
     environment = clients.node_environment()
     program = os.path.join(environment["NODE_PATH"], ".bin", "elasticdump")
-    done = subprocess.run([program, "--input=" + source, "--output=" + target, "--type=" + kind], capture_output=True,
-                          text=True, timeout=200, env=dict(os.environ, **environment))
+    done = subprocess.run([program, "--input=" + source, "--output=" + target, "--type=" + kind, *more],
+                          capture_output=True, text=True, timeout=200, env=dict(os.environ, **environment))
     assert done.returncode == 0 and "dump complete" in done.stdout.lower(), done
-    return done.stdout
 
 
 def documents(url, index):
-    must(url, "POST", "/%s/_refresh" % index)
-    found = must(url, "GET", "/%s/_search?size=10000" % index)["hits"]["hits"]
-    return {hit["_id"]: (hit.get("_routing"), hit["_source"]) for hit in found}
+    return {hit["_id"]: (hit.get("_routing"), hit["_source"]) for hit in found(url, index)}
 
 
 def test_elasticdump_takes_an_index_out_and_in_and_across(tandem):
@@ -111,12 +132,14 @@ def test_elasticdump_takes_an_index_out_and_in_and_across(tandem):
     through = tandem.url + "/"
     for kind in ("settings", "mapping", "data", "alias"):
         path = os.path.join(tandem.folder, "books-%s.json" % kind)
-        elasticdump(tandem, through + "books", path, kind)
-        elasticdump(tandem, path, through + ("copied" if kind != "alias" else ""), kind)
-    elasticdump(tandem, through + "books", through + "across", "data")
+        elasticdump(through + "books", path, kind)
+        elasticdump(path, through + ("copied" if kind != "alias" else ""), kind)
+    elasticdump(through + "books", through + "across", "data")
     for index in ("copied", "across"):
         assert documents(tandem.url, index) == expected
     mapping = must(tandem.url, "GET", "/copied/_mapping")["copied"]["mappings"]["properties"]
     assert mapping == fields
+    elasticdump(through + "across", through + "moved", "data", "--delete")
+    assert documents(tandem.url, "moved") == expected and stored(tandem.url, "across") == 0
     tandem.wait_equal()
-    assert documents(tandem.standby.url, "across") == expected
+    assert documents(tandem.standby.url, "moved") == expected

@@ -4,12 +4,14 @@
 //
 // CLIENT is the name of a package in package.json, ENGINE a kind of engine.py's, for what it lacks; URL is Tandem's.
 // PART is one of `parts`, and what its indices' names begin with. The exit code is 0 when all that the client said was
-// as it should be, and what the indices then held. The part `retries` works as that of session.py.
+// as it should be, and what the indices then held. The parts `retries` and `outage` work as those of session.py,
+// and so does $TANDEM_CA_FILE.
 //
 // SPDX-License-Identifier: Apache-2.0
 'use strict'
 
 const assert = require('assert')
+const fs = require('fs')
 
 const GIVE_UP_MS = 60000
 const [, , name, engine, url, part] = process.argv
@@ -24,6 +26,12 @@ const source = (value) => eight ? {document: value} : {body: value}
 const body = (members) => eight ? members : {body: members}
 const of = (answer) => eight ? answer : answer.body
 const compressed = {compression: eight ? true : 'gzip'}
+
+const sniffs = {sniffOnStart: true, sniffOnConnectionFault: true, sniffInterval: 50}
+if (process.env.TANDEM_CA_FILE) {
+  sniffs[eight ? 'tls' : 'ssl'] = {ca: fs.readFileSync(process.env.TANDEM_CA_FILE)}
+}
+const nodesOf = (client) => client.connectionPool.connections.map((each) => each.url.href.replace(/\/$/, ''))
 
 const range = (count) => [...Array(count).keys()]
 const refused = (status, promise) => assert.rejects(promise, (error) => {
@@ -176,33 +184,33 @@ async function pages (client, index) {
 // ---- where it sends its requests ----
 
 async function sniffing () {
-  const client = new Client({node: url, sniffOnStart: true, sniffOnConnectionFault: true, sniffInterval: 50})
+  const client = new Client({node: url, ...sniffs})
   const index = 'sniffing-sniffed'
-  const sniffs = []
+  const sniffed = []
   const events = eight ? client.diagnostic : client
-  const nodes = () => client.connectionPool.connections.map((each) => each.url.href.replace(/\/$/, ''))
-  events.on('sniff', (error) => sniffs.push(error))
+  events.on('sniff', (error) => sniffed.push(error))
   const end = Date.now() + GIVE_UP_MS
   let count = 0
-  for (; count < 30 || sniffs.length < 4; count++) {
+  for (; count < 30 || sniffed.length < 4; count++) {
     await client.index({index, id: String(count), ...source({n: count})})
-    assert.deepStrictEqual(nodes(), [url])
+    assert.deepStrictEqual(nodesOf(client), [url])
     assert(Date.now() < end, 'it does not sniff')
   }
-  assert.deepStrictEqual(sniffs.filter((error) => error), [])
+  assert.deepStrictEqual(sniffed.filter((error) => error), [])
   assert.deepStrictEqual(await contents(client, index), Object.fromEntries(range(count).map((n) => [String(n), {n}])))
 }
 
 // ---- Tandem goes away and comes back ----
 
 async function retries () {
-  const client = new Client({node: url, maxRetries: 5})
-  const state = {client, index: 'retries-kept', written: {}, ended: false}
+  const client = new Client({node: url, maxRetries: 5, ...sniffs})
+  const state = {client, index: part + '-kept', written: {}, ended: false}
   process.stdin.resume().on('end', () => { state.ended = true })
   const said = setInterval(() => console.log('written', Object.keys(state.written).length), 100)
   await Promise.all(range(4).map((number) => write(state, number)))
   clearInterval(said)
   assert.deepStrictEqual(await contents(client, state.index), state.written)
+  assert.deepStrictEqual(nodesOf(client), [url])
   console.log('written', Object.keys(state.written).length)
 }
 
@@ -233,7 +241,7 @@ async function create (client, index, id, doc) {
     await untilItWorks(() => client.create({index, id, ...source(doc)}))
   } catch (error) {
     if (error.statusCode !== 409) throw error
-    assert.deepStrictEqual(of(await client.get({index, id}))._source, doc)
+    assert.deepStrictEqual(of(await untilItWorks(() => client.get({index, id})))._source, doc)
   }
 }
 
@@ -243,7 +251,7 @@ async function untilItWorks (call) {
     try {
       return await call()
     } catch (error) {
-      const again = error instanceof errors.ResponseError ? error.statusCode === 503
+      const again = error instanceof errors.ResponseError ? [502, 503, 504].includes(error.statusCode)
         : [errors.ConnectionError, errors.TimeoutError, errors.NoLivingConnectionsError].some((each) =>
           error instanceof each)
       if (!again || Date.now() > end) throw error
@@ -253,7 +261,7 @@ async function untilItWorks (call) {
   }
 }
 
-const parts = {documents, bulks, reading, sniffing, retries}
+const parts = {documents, bulks, reading, sniffing, retries, outage: retries}
 
 // Connections that are kept open do not keep the program.
 parts[part]().then(() => process.exit(0), (error) => {

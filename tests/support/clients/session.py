@@ -4,15 +4,18 @@
 
 CLIENT is opensearch-py, elasticsearch-py-7 or elasticsearch-py-8, which must be installed; ENGINE is a kind of
 engine.py's, for what it lacks; URL is Tandem's; PART is one of PARTS, and what its indices' names begin with. The
-exit code is 0 when all that the client said was as it should be, and what the indices then held.
+exit code is 0 when all that the client said was as it should be, and what the indices then held. With $TANDEM_CA_FILE
+Tandem's certificate is verified.
 
-The part `retries` writes until its input ends; it says `written N` now and then, and at the end how many there are.
+The parts `retries` and `outage` write until their input ends; they say `written N` now and then, and at the end how
+many there are.
 
 SPDX-License-Identifier: Apache-2.0
 """
 
 import asyncio
 import importlib
+import os
 import sys
 import threading
 import time
@@ -32,7 +35,7 @@ class Library:
         self.Client = module.OpenSearch if self.opensearch else module.Elasticsearch
         self.AsyncClient = module.AsyncOpenSearch if self.opensearch else module.AsyncElasticsearch
         self.NotFound, self.Conflict = module.NotFoundError, module.ConflictError
-        # What may be tried again: no connection or no answer, and 503, which has a class in none of them.
+        # What may be tried again: no connection or no answer, and 50x, which has a class in none of them.
         self.Failed = (module.ConnectionError, getattr(module, "ApiError", module.TransportError))
         self.scripts = not engine.startswith("elasticsearch-8")
         self.points_in_time = engine in ("opensearch-2.19", "elasticsearch-8.8")
@@ -49,6 +52,9 @@ class Library:
         """Finds the nodes at the start, when one fails, and every now and then; with patience, since the clients' own
         (0.1 s and 0.5 s) ends in an error on a busy machine."""
         more["sniff_timeout"] = 10
+        if "TANDEM_CA_FILE" in os.environ:
+            # The older ones forget the https of their URL when they sniff, unless it is a setting.
+            more.update({} if self.eight else {"use_ssl": True}, ca_certs=os.environ["TANDEM_CA_FILE"])
         if self.eight:
             return dict(sniff_on_start=True, sniff_on_node_failure=True, min_delay_between_sniffing=0.1, **more)
         return dict(sniff_on_start=True, sniff_on_connection_fail=True, sniffer_timeout=0.1, **more)
@@ -149,6 +155,9 @@ def bulks(lib, url, prefix):
     del expected["2"]
     failed = refused(lib.helpers.BulkIndexError, lib.helpers.bulk, client, mixed[1:2])
     assert failed.errors[0]["create"]["status"] == 409
+    copied = lib.helpers.reindex(client, prefix + "-unnamed", prefix + "-again")
+    assert copied == (700, 0), copied
+    assert contents(lib, client, prefix + "-again") == contents(lib, client, prefix + "-unnamed")
     more = {"p%d" % n: {"n": n} for n in range(2000)}
     done = lib.helpers.parallel_bulk(client, ({"_index": lines, "_id": id, "_source": source}
                                               for id, source in more.items()), thread_count=4, chunk_size=100)
@@ -267,7 +276,7 @@ async def at_once(lib, url, index):
 
 def retries(lib, url, prefix):
     """Four threads write each document until the client says that it is there."""
-    client, index = lib.Client(url, max_retries=5, retry_on_timeout=True), prefix + "-kept"
+    client, index = lib.Client(url, max_retries=5, retry_on_timeout=True, **lib.sniffing()), prefix + "-kept"
     written, failed, ended = {}, [], threading.Event()
     writers = [threading.Thread(target=write, args=(lib, client, index, number, written, failed, ended))
                for number in range(4)]
@@ -282,6 +291,7 @@ def retries(lib, url, prefix):
         writer.join()
     assert not failed, failed
     assert contents(lib, client, index) == written
+    assert lib.nodes(client) == [url], lib.nodes(client)
     print("written", len(written), flush=True)
 
 
@@ -313,7 +323,7 @@ def create(lib, client, index, id, source):
     try:
         until_it_works(lib, lambda: client.create(index=index, id=id, **lib.source(source)))
     except lib.Conflict:
-        assert client.get(index=index, id=id)["_source"] == source
+        assert until_it_works(lib, lambda: client.get(index=index, id=id))["_source"] == source
 
 
 def until_it_works(lib, call):
@@ -326,13 +336,14 @@ def until_it_works(lib, call):
             raise
         except lib.Failed as error:
             status = error.meta.status if hasattr(error, "meta") else getattr(error, "status_code", None)
-            if isinstance(status, int) and status != 503 or time.monotonic() > end_s:
+            if isinstance(status, int) and status not in (502, 503, 504) or time.monotonic() > end_s:
                 raise
             print("again", flush=True)
             time.sleep(0.05)
 
 
 PARTS = {part.__name__: part for part in (documents, bulks, reading, sniffing, asynchronous, retries)}
+PARTS["outage"] = retries
 
 
 def main():

@@ -228,6 +228,18 @@ static void hello_text(struct dump *dump, const struct hello *hello)
                        hello->bases[i].timeline, hello->bases[i].base);
 }
 
+static void swept_text(struct dump *dump, const struct swept *swept)
+{
+    buffer_appendf(&dump->line, " operations=%" PRIu64 " unnamed=%" PRIu64, swept->operations,
+                   swept->unnamed);
+    for (size_t i = 0; i < swept->count; i++) {
+        struct seq_range range = swept_range(swept, i);
+        add_incarnation(dump, range.incarnation);
+        buffer_appendf(&dump->line, " shard=%" PRIu32 " after=%" PRId64 " up_to=%" PRId64,
+                       range.shard, range.after, range.up_to);
+    }
+}
+
 static void record_text(struct dump *dump, const struct record *record)
 {
     const struct record_header *header = &record->header;
@@ -254,6 +266,8 @@ static void record_text(struct dump *dump, const struct record *record)
     } else if (header->kind == RECORD_HELLO) {
         hello_text(dump, &record->hello);
         buffer_appendf(line, " boot=%" PRIu64 " timeline=%" PRIu64, header->boot, header->timeline);
+    } else if (header->kind == RECORD_SWEPT) {
+        swept_text(dump, &record->swept);
     }
 }
 
@@ -356,6 +370,23 @@ static void hello_json(struct dump *dump, const struct hello *hello)
     buffer_append_char(line, ']');
 }
 
+static void swept_json(struct dump *dump, const struct swept *swept)
+{
+    struct buffer *line = &dump->line;
+
+    json_number_member(line, "operations", (int64_t)swept->operations);
+    json_number_member(line, "unnamed", (int64_t)swept->unnamed);
+    buffer_append_cstr(line, ",\"ranges\":[");
+    for (size_t i = 0; i < swept->count; i++) {
+        struct seq_range range = swept_range(swept, i);
+        buffer_appendf(line,
+                       "%s{\"incarnation\":%" PRIu32 ",\"shard\":%" PRIu32 ",\"after\":%" PRId64
+                       ",\"up_to\":%" PRId64 "}",
+                       i == 0 ? "" : ",", range.incarnation, range.shard, range.after, range.up_to);
+    }
+    buffer_append_char(line, ']');
+}
+
 static void record_json(struct dump *dump, const struct record *record)
 {
     const struct record_header *header = &record->header;
@@ -380,6 +411,8 @@ static void record_json(struct dump *dump, const struct record *record)
         json_number_member(line, "high_term", (int64_t)record->mark.high_term);
     } else if (header->kind == RECORD_HELLO) {
         hello_json(dump, &record->hello);
+    } else if (header->kind == RECORD_SWEPT) {
+        swept_json(dump, &record->swept);
     }
     buffer_append_char(line, '}');
 }

@@ -326,6 +326,28 @@ static void show_indices(const struct view *view)
     table_print(&table);
 }
 
+/* Writes by query that run, or whose results are being read back. */
+static void show_by_query(const struct view *view)
+{
+    struct table table = {NULL, 0};
+    const json_t *one;
+    size_t at;
+
+    json_array_foreach(json_object_get(view->proxy.json, "by_query"), at, one)
+    {
+        char age[40];
+        snprintf(age, sizeof age, "%.0fs", json_number_value(json_object_get(one, "age_s")));
+        if (at == 0)
+            TABLE_ROW(&table, "WRITE BY QUERY", "TARGET", "STEP", "FOR", "TASK");
+        TABLE_ROW(&table, json_text(one, "api", "?"), json_text(one, "target", "?"),
+                  json_text(one, "step", "?"), age, json_text(one, "task", "-"));
+    }
+    if (table.rows == 0)
+        return;
+    putchar('\n');
+    table_print(&table);
+}
+
 static size_t show_problem(const char *level, const char *who, const char *text,
                            const char *what_to_do)
 {
@@ -381,6 +403,7 @@ static void show(const struct view *view)
     printf("SYSTEM %s   %s\n\n", view->settings->system_name, when);
     show_clusters(view);
     show_proxy(view);
+    show_by_query(view);
     show_indices(view);
     show_problems(view);
 }

@@ -55,8 +55,9 @@ static void call_set_state(struct call *call, enum call_state next)
 
 static uint64_t answer_deadline(const struct call *call)
 {
+    const struct settings *settings = worker_settings(call->upstream->worker);
     return worker_now(call->upstream->worker) +
-           worker_settings(call->upstream->worker)->primary_answer_timeout;
+           (call->patient ? settings->by_query_timeout : settings->primary_answer_timeout);
 }
 
 /* Of the answer's body. One that is collected has an open intent behind it, and marks wait for

@@ -69,6 +69,7 @@ struct call {
     size_t held_raw;        /* bytes of conn->in to drop when held is empty */
     unsigned informational; /* 1xx answers seen */
     uint64_t deadline;      /* 0: none */
+    bool patient;           /* the answer may take by_query.timeout */
     bool collected;         /* the user takes the whole answer: it must come at a least rate */
     uint64_t answered_us;   /* when its head came */
     size_t answer_bytes;    /* that came since */

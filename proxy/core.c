@@ -14,6 +14,7 @@
 #include "proxy/doubt.h"
 #include "proxy/follower.h"
 #include "proxy/names.h"
+#include "proxy/sweep.h"
 #include "proxy/trace.h"
 
 /* clang-format off */
@@ -193,6 +194,8 @@ uint64_t core_tick(struct core *core)
     if (known && atomic_load(&core->state) != PROXY_STARTING) {
         at = doubt_tick(core->doubt, now);
         next = at < next ? at : next;
+        at = sweeps_tick(core->sweeps, now);
+        next = at < next ? at : next;
     }
     if (atomic_load(&core->state) == PROXY_RECOVERING && doubt_recovered(core->doubt) &&
         follower_healthy(core->follower))
@@ -241,9 +244,12 @@ enum status core_init(struct core *core, char *why, size_t why_size)
     es_call_init(&core->engine_call);
     es_call_init(&core->trace_call);
     core->names = names_new(core);
+    pthread_mutex_init(&core->notes_lock, NULL);
     status = sequencer_new(core, &core->sequencer);
     if (status == STATUS_OK)
         status = follower_new(core, &core->follower);
+    if (status == STATUS_OK)
+        status = sweeps_new(core, &core->sweeps);
     if (status == STATUS_OK)
         status = doubt_new(core, &core->doubt);
     if (status != STATUS_OK)
@@ -256,8 +262,10 @@ void core_fini(struct core *core)
     es_call_fini(&core->engine_call);
     es_call_fini(&core->trace_call);
     doubt_free(core->doubt);
+    sweeps_free(core->sweeps);
     follower_free(core->follower);
     sequencer_free(core->sequencer);
     names_free(core->names);
+    pthread_mutex_destroy(&core->notes_lock);
     catalog_box_fini(&core->catalog);
 }

@@ -23,6 +23,8 @@
 struct settings;
 struct follower;
 struct doubt;
+struct sweeps;
+struct sweep_notes;
 struct names;
 
 enum proxy_state {
@@ -45,6 +47,7 @@ struct core {
     struct sequencer *sequencer;
     struct follower *follower;
     struct doubt *doubt;
+    struct sweeps *sweeps;
     struct names *names;
     struct catalog_box catalog;  /* the newest one; catalog_get() */
     struct engine engine;        /* written once by the follower before PROXY_ACTIVE */
@@ -87,6 +90,9 @@ struct core {
     _Atomic uint64_t copy_failed_us;    /* now_us of the last of copies_failed; 0: none */
     _Atomic uint64_t routed_unknown_us; /* now_us of the last routed write to a name without a known
                                            life; 0: none */
+    pthread_mutex_t notes_lock;
+    struct sweep_notes *notes;   /* by whom rows are noted; see sweep_notes.c */
+    _Atomic unsigned noting;     /* how many they are */
     _Atomic uint64_t next_watch; /* number of the next watch; above all that the journal has */
 };
 

@@ -53,6 +53,8 @@ void request_metadata_names(struct exchange *ex)
     if (strstr(api, "template") != NULL || strstr(api, "pipeline") != NULL ||
         strstr(api, "script") != NULL)
         return; /* no index is touched by these */
+    if (strstr(api, "snapshot") != NULL || strstr(api, "dangling") != NULL)
+        return; /* what is restored is new, or closed: nobody writes to it */
     if (strcmp(api, "indices.update_aliases") == 0) {
         json_t *json = json_tree(buffer_span(&ex->body));
         use_json_names(ex, json);

@@ -35,6 +35,7 @@
 #include "conf/settings.h"
 #include "es/shard.h"
 #include "proxy/definitions.h"
+#include "proxy/sweep.h"
 
 #define BATCH_ITEMS 500
 #define RETRY_US UINT64_C(1000000)
@@ -158,8 +159,10 @@ void doubt_take_intent(struct core *core, uint64_t number)
 
 static bool load_case(void *arg, struct span key, struct span value)
 {
+    struct doubt *d = arg;
     (void)value;
-    case_add(arg, get_u64be(key.data), true);
+    if (!sweeps_have(d->core->sweeps, get_u64be(key.data)))
+        case_add(d, get_u64be(key.data), true);
     return true;
 }
 

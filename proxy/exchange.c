@@ -9,7 +9,8 @@
  *     CONFIRMING  only where the life that was hit is not certain
  *     CAPTURING   only where the answer does not hold the resulting document
  *
- * A change of definitions walks READING -> HELD -> FORWARDING -> CONFIRMING -> REPLYING.
+ * A change of definitions walks READING -> HELD -> FORWARDING -> CONFIRMING -> REPLYING, and a
+ * write by query READING -> HELD -> FINDING -> INTENDING -> FORWARDING -> SWEEPING -> REPLYING.
  *
  * What must hold, whatever happens around us:
  *   - No client sees success for a write whose rows are not durable.
@@ -32,15 +33,18 @@
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "conf/settings.h"
+#include "proxy/by_query.h"
 #include "proxy/write.h"
 
 enum exchange_state {
     EXCHANGE_READING,    /* the request is still arriving */
     EXCHANGE_HELD,       /* a change of definitions on its names is under way */
+    EXCHANGE_FINDING,    /* a write by query: what it may touch is being read */
     EXCHANGE_INTENDING,  /* complete and valid; its intent is not durable yet */
     EXCHANGE_FORWARDING, /* with the primary; its answer is not complete */
     EXCHANGE_CONFIRMING, /* answered; waits for a state read that tells which life it hit */
     EXCHANGE_CAPTURING,  /* answered; the resulting documents are being read */
+    EXCHANGE_SWEEPING,   /* a write by query was answered; what it left is being journaled */
     EXCHANGE_JOURNALING, /* rows and outcome are not durable yet */
     EXCHANGE_REPLYING,   /* nothing left to lose; the answer is the data path's */
 };
@@ -50,15 +54,19 @@ static const struct {
     const char *name;
     unsigned next; /* the states that may follow, as bits */
 } exchange_states[] = {
-    [EXCHANGE_READING]    = {"reading", BIT(EXCHANGE_HELD) | BIT(EXCHANGE_INTENDING) | BIT(EXCHANGE_FORWARDING) |
-                                        BIT(EXCHANGE_REPLYING)},
-    [EXCHANGE_HELD]       = {"held", BIT(EXCHANGE_INTENDING) | BIT(EXCHANGE_FORWARDING) | BIT(EXCHANGE_REPLYING)},
+    [EXCHANGE_READING]    = {"reading", BIT(EXCHANGE_HELD) | BIT(EXCHANGE_FINDING) | BIT(EXCHANGE_INTENDING) |
+                                        BIT(EXCHANGE_FORWARDING) | BIT(EXCHANGE_REPLYING)},
+    [EXCHANGE_HELD]       = {"held", BIT(EXCHANGE_FINDING) | BIT(EXCHANGE_INTENDING) | BIT(EXCHANGE_FORWARDING) |
+                                     BIT(EXCHANGE_REPLYING)},
+    [EXCHANGE_FINDING]    = {"finding", BIT(EXCHANGE_INTENDING) | BIT(EXCHANGE_REPLYING)},
     [EXCHANGE_INTENDING]  = {"intending", BIT(EXCHANGE_FORWARDING) | BIT(EXCHANGE_REPLYING)},
     [EXCHANGE_FORWARDING] = {"forwarding", BIT(EXCHANGE_CONFIRMING) | BIT(EXCHANGE_CAPTURING) |
-                                           BIT(EXCHANGE_JOURNALING) | BIT(EXCHANGE_REPLYING)},
+                                           BIT(EXCHANGE_SWEEPING) | BIT(EXCHANGE_JOURNALING) |
+                                           BIT(EXCHANGE_REPLYING)},
     [EXCHANGE_CONFIRMING] = {"confirming", BIT(EXCHANGE_CAPTURING) | BIT(EXCHANGE_JOURNALING) |
                                            BIT(EXCHANGE_REPLYING)},
     [EXCHANGE_CAPTURING]  = {"capturing", BIT(EXCHANGE_JOURNALING)},
+    [EXCHANGE_SWEEPING]   = {"sweeping", BIT(EXCHANGE_REPLYING)},
     [EXCHANGE_JOURNALING] = {"journaling", BIT(EXCHANGE_REPLYING)},
     [EXCHANGE_REPLYING]   = {"replying", 0},
 };
@@ -180,6 +188,8 @@ static enum status intent_write(struct commit *commit, struct journal_txn *txn)
         }
     }
     enum status status = commit_open_intent(commit, txn, &intent);
+    if (status == STATUS_OK && ex->query != NULL)
+        status = by_query_store(ex, txn, commit->opened);
     free(intent.items);
     return status;
 }
@@ -214,18 +224,39 @@ static void intent_done(struct commit *commit)
     exchange_forward(ex);
 }
 
-static void exchange_admitted(struct exchange *ex)
+static void exchange_intend(struct exchange *ex)
 {
-    if (ex->op.class != OP_WRITE) {
-        exchange_forward(ex);
-        return;
-    }
     exchange_set_state(ex, EXCHANGE_INTENDING);
     ex->commit.write = intent_write;
     ex->commit.done = intent_done;
     ex->commit.loop = ex->loop;
     ex->commit.admits = true;
     sequencer_submit(ex->core->sequencer, &ex->commit);
+}
+
+/* A write by query holds its names only until here: it may run for hours, and which lives it hit
+ * is seen afterwards. */
+static void exchange_find(struct exchange *ex)
+{
+    if (ex->using) {
+        names_leave(ex->core->names, &ex->use);
+        ex->using = false;
+        exchange_set_state(ex, EXCHANGE_FINDING);
+    }
+    if (by_query_ask(ex))
+        ex->ports->forward(ex->ctx, ex, &ex->capture_request);
+    else
+        exchange_intend(ex);
+}
+
+static void exchange_admitted(struct exchange *ex)
+{
+    if (ex->op.class == OP_BY_QUERY)
+        exchange_find(ex);
+    else if (ex->op.class == OP_WRITE)
+        exchange_intend(ex);
+    else
+        exchange_forward(ex);
 }
 
 static void exchange_on_granted(struct names_use *use)
@@ -260,15 +291,22 @@ static bool exchange_refused(struct exchange *ex)
     return true;
 }
 
+static bool prepare(struct exchange *ex)
+{
+    return ex->op.class == OP_WRITE      ? request_prepare(ex)
+           : ex->op.class == OP_BY_QUERY ? by_query_prepare(ex)
+                                         : request_prepare_metadata(ex);
+}
+
 void exchange_start(struct exchange *ex)
 {
-    bool write = ex->op.class == OP_WRITE;
+    bool metadata = ex->op.class == OP_METADATA;
     if (exchange_refused(ex)) {
         exchange_reply_now(ex);
         return;
     }
     ex->catalog = catalog_get(&ex->core->catalog); /* it is there: only now, writes are taken */
-    if (!request_decode_body(ex) || !(write ? request_prepare(ex) : request_prepare_metadata(ex))) {
+    if (!request_decode_body(ex) || !prepare(ex)) {
         exchange_reply_now(ex);
         return;
     }
@@ -277,10 +315,10 @@ void exchange_start(struct exchange *ex)
         exchange_reply_now(ex);
         return;
     }
-    if (!write)
+    if (metadata || ex->op.class == OP_BY_QUERY)
         request_metadata_names(ex);
     ex->use.loop = ex->loop;
-    ex->use.exclusive = !write;
+    ex->use.exclusive = metadata;
     ex->use.names = ex->use_names;
     ex->use.on_granted = exchange_on_granted;
     ex->using = true;
@@ -427,13 +465,20 @@ static void exchange_confirm(struct exchange *ex)
 
 /* ---- 2. the primary's answer ---- */
 
-/* The whole of it is in doubt: the client gets the original answer or failure, marked; doubt finds
- * out. */
+/* What became of it is found out without EX. */
+static void exchange_doubt(struct exchange *ex)
+{
+    if (ex->query != NULL)
+        by_query_sweep(ex, NULL);
+    else if (ex->intent != 0)
+        doubt_take_intent(ex->core, ex->intent);
+}
+
+/* The whole of it is in doubt: the client gets the original answer or failure, marked. */
 static void exchange_doubt_all(struct exchange *ex)
 {
     ex->unknown = true;
-    if (ex->intent != 0)
-        doubt_take_intent(ex->core, ex->intent);
+    exchange_doubt(ex);
     render_promise(ex, "unknown");
     count_outcome(ex);
     exchange_reply_now(ex);
@@ -466,8 +511,59 @@ static void capture_on_answer(struct exchange *ex, struct primary_answer *answer
     exchange_journal(ex);
 }
 
+/* ---- a write by query ---- */
+
+static void found_on_answer(struct exchange *ex, struct primary_answer *answer)
+{
+    primary_answer_fini(&ex->capture_answer);
+    primary_answer_move(&ex->capture_answer, answer);
+    if (by_query_take(ex))
+        exchange_find(ex);
+    else
+        exchange_reply_now(ex);
+}
+
+static void exchange_on_swept(struct sweep_wait *wait)
+{
+    struct exchange *ex = by_query_exchange(wait);
+    ex->unknown = !wait->complete;
+    ex->applied = ex->answer.head.status < 300 || wait->moved;
+    ex->commit.last_seq = wait->last_seq;
+    exchange_reply_rendered(ex);
+}
+
+static enum status task_write(struct commit *commit, struct journal_txn *txn)
+{
+    struct exchange *ex = (struct exchange *)((char *)commit - offsetof(struct exchange, commit));
+    return by_query_store(ex, txn, ex->intent);
+}
+
+static void task_done(struct commit *commit)
+{
+    struct exchange *ex = (struct exchange *)((char *)commit - offsetof(struct exchange, commit));
+    by_query_sweep(ex, NULL);
+    ex->unknown = true;
+    exchange_reply_rendered(ex);
+}
+
+static void by_query_on_answer(struct exchange *ex)
+{
+    if (!by_query_take_answer(ex)) {
+        exchange_set_state(ex, EXCHANGE_SWEEPING);
+        by_query_sweep(ex, exchange_on_swept);
+        return;
+    }
+    exchange_set_state(ex, EXCHANGE_JOURNALING);
+    ex->commit = (struct commit){.write = task_write, .done = task_done, .loop = ex->loop};
+    sequencer_submit(ex->core->sequencer, &ex->commit);
+}
+
 void exchange_on_answer(struct exchange *ex, struct primary_answer *answer)
 {
+    if (ex->state == EXCHANGE_FINDING) {
+        found_on_answer(ex, answer);
+        return;
+    }
     if (ex->state == EXCHANGE_CAPTURING) {
         capture_on_answer(ex, answer);
         return;
@@ -478,6 +574,10 @@ void exchange_on_answer(struct exchange *ex, struct primary_answer *answer)
         return;
     }
     primary_answer_move(&ex->answer, answer);
+    if (ex->op.class == OP_BY_QUERY) {
+        by_query_on_answer(ex);
+        return;
+    }
     if (ex->op.class != OP_WRITE) {
         metadata_on_answer(ex);
         return;
@@ -498,7 +598,8 @@ void exchange_on_answer(struct exchange *ex, struct primary_answer *answer)
 static enum status close_write(struct commit *commit, struct journal_txn *txn)
 {
     struct exchange *ex = (struct exchange *)((char *)commit - offsetof(struct exchange, commit));
-    return commit_close_intent(commit, txn, ex->intent);
+    enum status status = ex->query == NULL ? STATUS_OK : by_query_forget(txn, ex->intent);
+    return status == STATUS_OK ? commit_close_intent(commit, txn, ex->intent) : status;
 }
 
 static void close_done(struct commit *commit)
@@ -506,7 +607,7 @@ static void close_done(struct commit *commit)
     struct exchange *ex = (struct exchange *)((char *)commit - offsetof(struct exchange, commit));
     if (commit->status ==
         STATUS_JOURNAL_FULL) /* it stays open; to doubt it is a write that left no trace */
-        doubt_take_intent(ex->core, ex->intent);
+        exchange_doubt(ex);
     count_outcome(ex);
     exchange_reply_now(ex);
 }
@@ -520,6 +621,12 @@ void exchange_on_failure(struct exchange *ex, bool nothing_sent, const char *why
         }
         rows_capture_failed(ex);
         exchange_journal(ex);
+        return;
+    }
+    if (ex->state == EXCHANGE_FINDING) {
+        reply_error(&ex->reply, 503, "tandem_primary_away", "not-applied",
+                    "the primary cannot be reached (%s); nothing was sent", why);
+        exchange_reply_now(ex);
         return;
     }
     CHECK(ex->state == EXCHANGE_FORWARDING);
@@ -580,6 +687,7 @@ void exchange_free(struct exchange *ex)
         watch_free(ex->watches[i]);
     free(ex->watches);
     free(ex->items);
+    by_query_free(ex->query);
     if (ex->catalog != NULL)
         catalog_put(ex->catalog);
     if (ex->catalog_after != NULL)

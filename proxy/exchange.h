@@ -30,6 +30,8 @@ struct primary_request {
     struct span body;     /* borrowed until the answer or failure; may be empty */
     bool has_body;        /* send Content-Length even when it is 0 */
     bool own_account;     /* Tandem's own call: the data path adds Tandem's Authorization */
+    bool opaque_added;    /* X-Opaque-Id is ours, and comes back in the answer */
+    bool patient;         /* its answer may take as long as by_query.timeout */
 };
 
 /* What came back, complete. */

@@ -145,4 +145,5 @@ void forward_start(void *ctx, struct exchange *ex, struct primary_request *reque
     call_start(&forward->call, &worker->upstream, &forward_ops, forward,
                span_equal(request->method, SPAN("HEAD")) ? SPAN("HEAD") : SPAN("GET"), &head);
     forward->call.collected = true;
+    forward->call.patient = request->patient;
 }

@@ -237,7 +237,8 @@ void render_reply(struct exchange *ex)
     ex->reply.status = first_try ? 201 : ex->answer.head.status;
     buffer_clear(&ex->reply.fields);
     if (ex->answer.head.status != 0)
-        http_append_fields(&ex->reply.fields, &ex->answer.head, NULL);
+        http_append_fields(&ex->reply.fields, &ex->answer.head,
+                           ex->request.opaque_added ? " x-opaque-id " : NULL);
     render_body(ex);
 }
 

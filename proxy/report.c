@@ -13,6 +13,7 @@
 #include "proxy/follower.h"
 #include "proxy/names.h"
 #include "proxy/replicators.h"
+#include "proxy/sweep.h"
 #include "proxy/worker.h"
 
 /* How long a failed copy on the primary is worth a line in the status. */
@@ -175,6 +176,7 @@ json_t *report_status(const struct report *report)
         indices_status(core, problems, had_content), "standbys",
         replicators_status(report->replicators, problems));
     json_object_set_new(status, "had_content", had_content);
+    json_object_set_new(status, "by_query", sweeps_report(core->sweeps));
     json_object_set_new(status, "problems", problems);
     if (catalog != NULL)
         catalog_put(catalog);
@@ -236,6 +238,8 @@ void report_metrics(const struct report *report, struct buffer *out)
         {"open_intents", "gauge", "writes without an outcome",
          sequencer_open_intents(core->sequencer)},
         {"in_doubt", "gauge", "writes being looked up", doubt_open(core->doubt)},
+        {"by_query_open", "gauge", "writes by query that run, or whose results are being read back",
+         sweeps_open(core->sweeps)},
         {"watched_ids", "gauge", "ids that are looked at again", doubt_watched(core->doubt)},
         {"probes_total", "counter", "calls of doubt to the primary", atomic_load(&core->probes)},
         {"journal_last_seq", "gauge", "newest durable record", info.last_seq},

@@ -624,7 +624,8 @@ static bool too_many_patterns(struct span filter_path)
     return commas >= FILTER_PATTERNS_MAX;
 }
 
-bool request_prepare(struct exchange *ex)
+/* Notes how the answer is to look. */
+static bool read_rendering(struct exchange *ex)
 {
     if (!http_field_get(&ex->head, SPAN("content-type"), &ex->content_type))
         ex->content_type = SPAN_NONE;
@@ -640,6 +641,25 @@ bool request_prepare(struct exchange *ex)
     if (!accepts_json(ex))
         return refuse(ex, 406, "tandem_not_acceptable",
                       "answers to writes are JSON: accept application/json");
+    return true;
+}
+
+bool request_prepare_by_query(struct exchange *ex)
+{
+    if (!read_rendering(ex))
+        return false;
+    if (!ex->json_body)
+        return refuse(ex, 415, "tandem_content_type",
+                      "a write by query must be JSON (application/json)");
+    build_target(ex, ex->head.path, DROP_RENDERING, NULL);
+    finish_request(ex, ex->head.method);
+    return true;
+}
+
+bool request_prepare(struct exchange *ex)
+{
+    if (!read_rendering(ex))
+        return false;
     bool prepared = ex->op.kind == OP_KIND_BULK ? prepare_bulk(ex) : prepare_single(ex);
     for (size_t i = 0; prepared && i < ex->item_count; i++)
         if (ex->items[i].external_version &&
@@ -659,5 +679,6 @@ bool request_prepare_metadata(struct exchange *ex)
     ex->filter_path = SPAN_NONE;
     build_target(ex, ex->head.path, "", NULL);
     finish_request(ex, ex->head.method);
+    ex->request.patient = strcmp(ex->op.api, "snapshot.restore") == 0; /* it may be waited for */
     return true;
 }

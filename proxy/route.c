@@ -112,6 +112,7 @@ void route_request(struct core *core, const struct http_head *head, struct routi
         routing->answer_field = NOT_REPLICATED;
         return;
     case OP_WRITE:
+    case OP_BY_QUERY:
     case OP_METADATA:
         routing->route = ROUTE_EXCHANGE;
         return;

@@ -15,6 +15,7 @@
 #include "conf/settings.h"
 #include "es/shard.h"
 #include "proxy/definitions.h"
+#include "proxy/sweep.h"
 #include "proxy/write.h"
 
 /* For so long after an index was first seen or changed, a write's life is confirmed by a state
@@ -523,8 +524,10 @@ void rows_build(struct exchange *ex)
         }
         if (item->row_source != ROW_FROM_NOTHING && item->hit != NULL)
             build_row(ex, item);
-        if (item->has_row)
+        if (item->has_row) {
             atomic_fetch_add(&ex->core->rows, 1);
+            sweep_note_row(ex->core, item->hit->name, &item->row);
+        }
         if (item->outcome == OUTCOME_APPLIED || item->outcome == OUTCOME_NOTHING)
             ex->applied++;
         ex->conflicts += item->outcome == OUTCOME_CONFLICT;

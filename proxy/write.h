@@ -61,6 +61,8 @@ struct write_item {
     bool sweep; /* a pipeline may have set the routing: the capture asks every shard */
 };
 
+struct by_query;
+
 struct exchange {
     struct core *core;
     struct loop *loop;
@@ -99,6 +101,7 @@ struct exchange {
     struct buffer capture_body;
     unsigned capture_tries;
 
+    struct by_query *query; /* owned; of a write by query */
     struct commit commit;
     uint64_t intent; /* number; 0 when none is open */
     bool unknown;    /* some of it is in doubt */
@@ -120,6 +123,9 @@ struct span write_decode_segment(struct exchange *ex, struct span segment);
 
 /* request.c: reads and rewrites the request. False: ex->reply is the refusal. Needs ex->catalog. */
 bool request_prepare(struct exchange *ex);
+/* Prepares ex->request for a write by query: what would hide its answer is taken out. False:
+ * refused. */
+bool request_prepare_by_query(struct exchange *ex);
 /* Undoes Content-Encoding of the body. False: ex->reply is the refusal. */
 bool request_decode_body(struct exchange *ex);
 /* definition_names.c: names that a change of definitions touches, into ex->use_names. */

@@ -14,6 +14,10 @@
  * document that failed within the engine). Which of these only a comparison of the whole index can
  * tell: it is verified and repaired then.
  *
+ * A write by query says only how many operations it was. When as many numbers of its ranges are
+ * missing, they are its own; when not, they are gaps like others. Deletions of which nobody knows
+ * the documents lead to a comparison, which may find as many on the standby alone.
+ *
  * What must hold:
  *   - Only answered numbers count, never those of rows that were probed or are negative: they are
  *     what somebody saw, not what was written.
@@ -58,6 +62,7 @@ struct audit {
     struct seed *scan; /* owned; of gaps, under way; NULL: none */
     uint64_t scanned;  /* numbers in it */
     bool suspect;      /* numbers without a document: it must be compared */
+    uint64_t excused;  /* documents that the primary deleted, as it said, and nobody knows which */
     uint64_t verified_us;
     uint64_t corrected_seq;             /* where the replay was at the last correction; 0: none */
     uint64_t holes, found, unexplained; /* since the replicator knows the index */
@@ -171,10 +176,10 @@ json_t *audit_document(const struct life *life)
         }
         json_array_append_new(shards, numbers);
     }
-    return json_pack("{s:o, s:I, s:I, s:I, s:I, s:b}", "shards", shards, "corrected_seq",
-                     (json_int_t)audit->corrected_seq, "holes", (json_int_t)audit->holes, "found",
-                     (json_int_t)audit->found, "unexplained", (json_int_t)audit->unexplained,
-                     "suspect", audit->suspect);
+    return json_pack("{s:o, s:I, s:I, s:I, s:I, s:I, s:b}", "shards", shards, "excused",
+                     (json_int_t)audit->excused, "corrected_seq", (json_int_t)audit->corrected_seq,
+                     "holes", (json_int_t)audit->holes, "found", (json_int_t)audit->found,
+                     "unexplained", (json_int_t)audit->unexplained, "suspect", audit->suspect);
 }
 
 void audit_load(struct life *life, const json_t *json)
@@ -193,6 +198,7 @@ void audit_load(struct life *life, const json_t *json)
         return;
     life->audit->corrected_seq =
         (uint64_t)json_integer_value(json_object_get(json, "corrected_seq"));
+    life->audit->excused = (uint64_t)json_integer_value(json_object_get(json, "excused"));
     life->audit->holes = (uint64_t)json_integer_value(json_object_get(json, "holes"));
     life->audit->found = (uint64_t)json_integer_value(json_object_get(json, "found"));
     life->audit->unexplained = (uint64_t)json_integer_value(json_object_get(json, "unexplained"));
@@ -319,6 +325,131 @@ static void verify_suspects(struct standby *sb, uint64_t now_us)
     }
 }
 
+/* ---- writes by query ---- */
+
+struct audit_swept {
+    struct audit_swept *next;
+    struct buffer ranges; /* owned; what swept.ranges points into */
+    struct swept swept;
+};
+
+/* Any of its indices may have lost that many. */
+static void excuse(struct standby *sb, const struct swept *swept)
+{
+    uint32_t before = 0;
+    for (size_t i = 0; i < swept->count; i++) {
+        struct seq_range range = swept_range(swept, i);
+        struct life *life = life_get(sb, range.incarnation);
+        if (range.incarnation == before)
+            continue;
+        before = range.incarnation;
+        audit_suspect(life);
+        life->audit->excused += swept->unnamed;
+    }
+}
+
+uint64_t audit_excused(const struct life *life)
+{
+    return life->audit == NULL ? 0 : life->audit->excused;
+}
+
+void audit_on_equal(struct life *life)
+{
+    if (life->audit != NULL)
+        life->audit->excused = 0;
+}
+
+void audit_on_swept(struct standby *sb, const struct swept *swept)
+{
+    if (swept->unnamed != 0) {
+        excuse(sb, swept);
+        return;
+    }
+    struct audit_swept *as = bytes_zalloc(sizeof *as);
+    buffer_append_span(&as->ranges, swept->ranges);
+    as->swept = *swept;
+    as->swept.ranges = buffer_span(&as->ranges);
+    as->next = sb->audit_swept;
+    sb->audit_swept = as;
+}
+
+static void swept_free(struct audit_swept *as)
+{
+    buffer_fini(&as->ranges);
+    free(as);
+}
+
+/* How many of RANGE's numbers are not accounted for. */
+static uint64_t missing_of(const struct audit_shard *shard, const struct seq_range *range)
+{
+    int64_t next = (range->after > shard->complete ? range->after : shard->complete) + 1;
+    uint64_t missing = 0;
+    for (size_t i = 0; i < shard->count && next <= range->up_to; i++) {
+        int64_t end = shard->list[i].lo - 1 < range->up_to ? shard->list[i].lo - 1 : range->up_to;
+        missing += end >= next ? (uint64_t)(end - next + 1) : 0;
+        next = shard->list[i].hi + 1 > next ? shard->list[i].hi + 1 : next;
+    }
+    return missing + (range->up_to >= next ? (uint64_t)(range->up_to - next + 1) : 0);
+}
+
+/* True when each of its ranges was read to its end in this round, and was audited all the while. */
+static bool can_be_counted(struct standby *sb, const struct swept *swept, bool *ever)
+{
+    *ever = true;
+    for (size_t i = 0; i < swept->count; i++) {
+        struct seq_range range = swept_range(swept, i);
+        struct life *life = life_get(sb, range.incarnation);
+        if (!is_audited(life))
+            return *ever = false;
+        if (shard_get(life, range.shard)->reach < range.up_to)
+            return false;
+    }
+    return true;
+}
+
+/* The numbers of a write by query that nobody else used. False: the next round sees more. */
+static bool count_swept(struct standby *sb, const struct swept *swept)
+{
+    uint64_t missing = 0;
+    bool ever;
+    if (!can_be_counted(sb, swept, &ever))
+        return !ever;
+    for (size_t i = 0; i < swept->count; i++) {
+        struct seq_range range = swept_range(swept, i);
+        missing += missing_of(shard_get(life_get(sb, range.incarnation), range.shard), &range);
+    }
+    for (size_t i = 0; i < swept->count && missing == swept->operations; i++) {
+        struct seq_range range = swept_range(swept, i);
+        if (range.up_to > range.after)
+            note_stretch(shard_get(life_get(sb, range.incarnation), range.shard), range.after + 1,
+                         range.up_to);
+    }
+    return true;
+}
+
+static void count_all_swept(struct standby *sb)
+{
+    for (struct audit_swept **link = &sb->audit_swept; *link != NULL;) {
+        struct audit_swept *as = *link;
+        if (!count_swept(sb, &as->swept)) {
+            link = &as->next;
+            continue;
+        }
+        *link = as->next;
+        swept_free(as);
+    }
+}
+
+/* Its gaps may be numbers that are still to be counted. */
+static bool has_swept(struct standby *sb, const struct life *life)
+{
+    for (const struct audit_swept *as = sb->audit_swept; as != NULL; as = as->next)
+        for (size_t i = 0; i < as->swept.count; i++)
+            if (swept_range(&as->swept, i).incarnation == life->incarnation)
+                return true;
+    return false;
+}
+
 /* ---- rounds ---- */
 
 static void take_shards(struct life *life, const json_t *index)
@@ -374,8 +505,9 @@ static void end_round(struct standby *sb, uint64_t now_us)
 {
     bool clean = true;
     mark_forget(sb, &sb->audit_mark);
+    count_all_swept(sb);
     for (struct life *life = sb->lives; life != NULL; life = life->hh.next) {
-        bool gaps = look_for_gaps(sb, life);
+        bool gaps = has_swept(sb, life) || look_for_gaps(sb, life);
         clean = clean && !gaps && (life->audit == NULL || !life->audit->suspect);
     }
     if (clean && !verify_is_running(sb))
@@ -492,6 +624,11 @@ void audit_forget(struct standby *sb, struct life *life)
 void audit_free(struct standby *sb)
 {
     es_call_fini(&sb->audit_call);
+    while (sb->audit_swept != NULL) {
+        struct audit_swept *as = sb->audit_swept;
+        sb->audit_swept = as->next;
+        swept_free(as);
+    }
     for (struct life *life = sb->lives; life != NULL; life = life->hh.next)
         audit_forget(sb, life);
 }

@@ -14,6 +14,14 @@ struct seed;
 
 /* A record of the journal says that the primary used this number. */
 void audit_note(struct standby *sb, uint32_t incarnation, uint32_t shard, int64_t seq_no);
+/* A write by query is over. What it did to documents is in rows, but which number each operation
+ * used nobody knows: they are counted in the next round that sees all of them. */
+void audit_on_swept(struct standby *sb, const struct swept *swept);
+/* So many documents of LIFE may be on the standby alone without a sign that the primary lost some.
+ */
+uint64_t audit_excused(const struct life *life);
+/* LIFE was compared and made equal. */
+void audit_on_equal(struct life *life);
 /* Everything up to SEQ_NO was copied: the audit of the shard begins there, or where the journal
  * does, when that is earlier. */
 void audit_set_base(struct life *life, size_t shard, int64_t seq_no);

@@ -636,6 +636,9 @@ static void take_record(struct standby *sb, struct block *block, const struct re
         audit_note(sb, record->answered.incarnation, record->answered.shard,
                    record->answered.seq_no);
         break;
+    case RECORD_SWEPT:
+        audit_on_swept(sb, &record->swept);
+        break;
     case RECORD_FENCE:
     case RECORD_ROLE:
         break;

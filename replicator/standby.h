@@ -275,6 +275,7 @@ struct standby {
     enum audit_state { AUDIT_IDLE, AUDIT_ASKED, AUDIT_MARKED } audit_state;
     struct es_call audit_call;
     struct mark_wait audit_mark;
+    struct audit_swept *audit_swept; /* writes by query whose numbers are to be counted */
     uint64_t audit_next_us, audit_begun_us;
     uint64_t audit_found, audit_unexplained; /* of all indices, since the start */
     uint64_t audit_clean_us; /* when the last round began that found nothing; 0: none has */

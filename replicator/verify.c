@@ -29,6 +29,7 @@
 #include "base/log.h"
 #include "conf/settings.h"
 #include "http/message.h"
+#include "replicator/audit.h"
 #include "replicator/reading.h"
 #include "replicator/verify_impl.h"
 
@@ -221,6 +222,12 @@ static void save(struct verify *verify);
 
 static void end_index(struct verify *verify)
 {
+    bool equal = verify->apply && !verify->truncated &&
+                 json_integer_value(json_object_get(verify->result, "left")) == 0 &&
+                 json_object_get(verify->result, "refused") == NULL &&
+                 json_object_get(verify->result, "skipped") == NULL;
+    if (equal)
+        audit_on_equal(verify_life(verify));
     json_array_append_new(verify->results, verify->result);
     verify->result = NULL;
     drop_all(verify);
@@ -278,9 +285,10 @@ static void note_differences(struct verify *verify)
 }
 
 /* Why nothing may be written; NULL: it may. */
-static const char *refusal(const struct verify *verify)
+static const char *refusal(struct verify *verify)
 {
     json_int_t extra = json_integer_value(json_object_get(verify->result, "extra"));
+    extra -= (json_int_t)audit_excused(verify_life(verify));
     json_int_t documents = json_integer_value(json_object_get(verify->result, "standby_documents"));
     for (const struct difference *d = verify->found; d != NULL; d = d->hh.next)
         if (d->settled && d->ahead)

@@ -78,6 +78,7 @@ struct verify {
     bool applying;            /* the index was looked at as a whole, and is made equal now */
     /* settling */
     int step, rounds;
+    size_t open; /* differences that are not settled, or not mended, yet */
     struct es_call call;
     bool busy;
     struct mark_wait mark;

@@ -30,7 +30,7 @@
 #include "replicator/reading.h"
 #include "replicator/verify_impl.h"
 
-#define AT_ONCE 200
+#define AT_ONCE 500
 #define ROUNDS_MAX 20
 #define TRIES_MAX 3
 #define PAUSE_US (500 * UINT64_C(1000))
@@ -56,16 +56,18 @@ static bool is_open(const struct verify *verify, const struct difference *differ
     return verify->applying ? !difference->given_up : !difference->settled;
 }
 
-/* Chooses the documents of the next round. */
-static void choose(struct verify *verify)
+/* Chooses the documents of the next round; how many are open. */
+static size_t choose(struct verify *verify)
 {
-    struct difference *next;
+    size_t open = 0;
     buffer_clear(&verify->asked);
-    for (struct difference *d = verify->found; d != NULL; d = next) {
-        next = d->hh.next;
-        if (is_open(verify, d) && asked_count(verify) < AT_ONCE)
+    for (struct difference *d = verify->found; d != NULL; d = d->hh.next) {
+        if (!is_open(verify, d))
+            continue;
+        if (open++ < AT_ONCE)
             buffer_append(&verify->asked, &d, sizeof(struct difference *));
     }
+    return open;
 }
 
 static void ask_documents(struct verify *verify, enum verify_side_number side)
@@ -101,8 +103,7 @@ static struct version_seen see(struct verify *verify, struct difference *differe
     if (!doc->found)
         return seen;
     bool routed = doc->routing.size != 0 && json_string_decode(doc->routing, &routing);
-    seen.version =
-        side == ON_STANDBY ? doc->version : reading_version(sb, doc->term, doc->seq_no);
+    seen.version = side == ON_STANDBY ? doc->version : reading_version(sb, doc->term, doc->seq_no);
     seen.content = verify_content(doc->source, routed, buffer_span(&routing));
     if (side == ON_PRIMARY)
         verify_set_routing(difference, routed, buffer_span(&routing));
@@ -134,19 +135,19 @@ static void append_row(struct verify *verify, const struct difference *differenc
                        const struct mget_doc *doc, bool as_of_now, struct buffer *out)
 {
     bool there = difference->seen[ON_PRIMARY].found;
-    const struct row row = {
-        .op = there ? ROW_INDEX : ROW_DELETE,
-        .proof = there ? ROW_PROBED : ROW_NEGATIVE,
-        .incarnation = verify->incarnation,
-        .shard = (uint32_t)difference->shard,
-        .term = as_of_now ? verify->terms[difference->shard] : doc->term,
-        .seq_no = as_of_now ? verify->reach[ON_PRIMARY][difference->shard] : doc->seq_no,
-        .version = there ? doc->version : 0,
-        .routed = difference->routed,
-        .routing = buffer_span(&difference->routing),
-        .id = difference->id,
-        .content = CONTENT_JSON,
-        .source = there ? doc->source : SPAN_NONE};
+    const struct row row = {.op = there ? ROW_INDEX : ROW_DELETE,
+                            .proof = there ? ROW_PROBED : ROW_NEGATIVE,
+                            .incarnation = verify->incarnation,
+                            .shard = (uint32_t)difference->shard,
+                            .term = as_of_now ? verify->terms[difference->shard] : doc->term,
+                            .seq_no = as_of_now ? verify->reach[ON_PRIMARY][difference->shard]
+                                                : doc->seq_no,
+                            .version = there ? doc->version : 0,
+                            .routed = difference->routed,
+                            .routing = buffer_span(&difference->routing),
+                            .id = difference->id,
+                            .content = CONTENT_JSON,
+                            .source = there ? doc->source : SPAN_NONE};
     reading_append_row(verify->sb, &row, out);
 }
 
@@ -245,7 +246,7 @@ static void on_documents(struct es_call *call)
     if (!take_documents(verify, side)) {
         verify_wait(verify, "some documents can't be read now");
         verify->step = STEP_PRIMARY;
-        choose(verify);
+        verify->open = choose(verify);
         return;
     }
     verify->step++;
@@ -306,19 +307,23 @@ void verify_settle_begin(struct verify *verify)
 {
     verify->step = STEP_PRIMARY;
     verify->rounds = 0;
-    choose(verify);
+    verify->open = choose(verify);
 }
 
 static bool next_round(struct verify *verify, uint64_t now_us)
 {
-    size_t before = asked_count(verify);
-    choose(verify);
-    if (asked_count(verify) == 0)
+    size_t before = verify->open;
+    verify->open = choose(verify);
+    if (verify->open == 0)
         return true;
     verify->step = STEP_PRIMARY;
+    if (verify->open < before) {
+        verify->rounds = 0;
+        return false;
+    }
     verify->retry_us = now_us + PAUSE_US;
     /* What changes all the time is under way for ever, and that is no difference. */
-    return asked_count(verify) == before && ++verify->rounds > ROUNDS_MAX;
+    return ++verify->rounds > ROUNDS_MAX;
 }
 
 bool verify_settle_turn(struct verify *verify, uint64_t now_us)

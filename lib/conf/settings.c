@@ -227,6 +227,12 @@ static const struct conf_row rows[] = {
     {"lives.confirm", CONF_CHOICE, AT(lives_confirm), "auto", RELOAD,
      "When an acknowledgement waits for a state read that shows which life of the index was hit: auto where it is not certain (a new name, a change in the last minute), always for every write. always closes one hole: an index that is deleted and made again past the proxy in the half second in which the primary is lost.",
      "auto|always"},
+    {"by_query.timeout", CONF_DURATION, AT(by_query_timeout), "1h", RELOAD,
+     "How long the primary may take to answer _update_by_query, _delete_by_query, _reindex and _restore. Later the client is told that the "
+     "outcome is unknown, and Tandem waits for the end of the task. For longer ones use wait_for_completion=false."},
+    {"by_query.ids_max", CONF_COUNT, AT(by_query_ids_max), "200000", RELOAD,
+     "Where a write by query may delete documents, the ids that its query finds are noted first, up to so many. With more the "
+     "outcome is unknown to the client, and each standby compares the index."},
     {"doubt.watch_max", CONF_COUNT, AT(doubt_watch_max), "100000", RELOAD,
      "Ids of writes in doubt that are probed again later. Above it new ones are given up, and their indices are noted as diverged.",
      NULL, 100, 100000000},
@@ -260,7 +266,7 @@ static const struct conf_row rows[] = {
      ".monitoring-* .ds-ilm-history-* .slm-history* .fleet* .opendistro* .opensearch* .plugins-* .tandem*", RESTART,
      "Indices that are not replicated; * stands for anything. The initial ones belong to the engines themselves: each cluster writes its own. Other indices that begin with a dot are replicated."},
     {"unreplicated.allow", CONF_LIST, AT(unreplicated_allow), "", RELOAD,
-     "Calls that change data in a way that is not replicated yet and are refused unless their kind stands here. One that is allowed marks its indices as diverged. by_query: _update_by_query and _delete_by_query; reindex; restore: also mounts; data_stream: writes into data streams; unknown: paths that Tandem does not know; opaque: document writes whose answers name no documents.",
+     "Calls that change data in a way that is not replicated yet and are refused unless their kind stands here. One that is allowed marks its indices as diverged. by_query: _rollup, _downsample and the like, which fill an index within the cluster; reindex: _migration/reindex; restore: mounts, and indices that another cluster fills; data_stream: writes into data streams; unknown: paths that Tandem does not know; opaque: document writes whose answers name no documents.",
      "by_query|reindex|restore|data_stream|unknown|opaque"},
 };
 

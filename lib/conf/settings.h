@@ -110,6 +110,8 @@ struct settings {
     uint64_t follower_request_timeout;
     enum settings_confirm lives_confirm;
     uint64_t doubt_watch_max;
+    uint64_t by_query_timeout;
+    uint64_t by_query_ids_max;
 
     enum settings_seed seed_mode;
     uint64_t seed_pages;       /* read at a time */

@@ -21,6 +21,7 @@ static const struct {
     {"journal", "The numbered, durable sequence of what was written."},
     {"follower", "Following the primary's definitions: indices, mappings, templates, pipelines."},
     {"lives", "Telling the lives of an index apart that was deleted and made again."},
+    {"by_query", "Writes that a query chooses: _update_by_query, _delete_by_query, _reindex."},
     {"doubt", "Writes whose answer never came."},
     {"seed", "The first copy of what an index held before Tandem saw it."},
     {"audit", "The proof that nothing was missed: every sequence number of the primary is accounted for."},

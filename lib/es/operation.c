@@ -226,11 +226,16 @@ static const struct {
         "A document write: it is announced in the journal, forwarded, and its results are journaled before the client sees "
         "the answer; then they go to the standbys. Bulk bodies must be JSON (415 otherwise) and answers are JSON (406 "
         "otherwise); `filter_path` and `pretty` are honoured. `X-Tandem-Outcome` says what is certain."},
+    [OP_BY_QUERY] = {"by_query",
+        "Writes what a query finds. It is forwarded as it is; when it has ended, what it left is read back (the numbers that "
+        "its shards used since, and for what it may delete the ids that its query found before) and journaled, and then the "
+        "client gets its answer. With `wait_for_completion=false` the answer is the task, and the outcome is unknown until "
+        "Tandem has seen it end; status shows it. What it touches of excluded indices stays there."},
     [OP_METADATA] = {"metadata",
         "Changes definitions: indices, mappings, settings, aliases, templates, component templates, pipelines, stored "
         "scripts. It passes, and Tandem follows the state that comes of it, which is on a standby before any row that needs "
         "it; wildcards are no problem for that reason. The client gets its answer when the change is in the journal. Indices "
-        "that arrive with content (shrink, split, clone) are shown as filling."},
+        "that arrive with content (shrink, split, clone, restore) are shown as filling until they are seeded."},
     [OP_MAINTENANCE] = {"maintenance",
         "Concerns nodes, caches and segments of one cluster: it passes and is not replicated. Also where it is called by `GET`."},
     [OP_SESSION] = {"session",
@@ -258,6 +263,8 @@ static const char *const op_kinds[] = {
     [OP_KIND_CREATE] = "create",
     [OP_KIND_UPDATE] = "update",
     [OP_KIND_DELETE] = "delete",
+    [OP_KIND_DELETE_BY_QUERY] = "delete_by_query",
+    [OP_KIND_UPDATE_BY_QUERY] = "update_by_query",
     [OP_KIND_INDEX_CREATE] = "index_create",
     [OP_KIND_INDEX_DELETE] = "index_delete",
     [OP_KIND_METADATA_OTHER] = "metadata_other",

@@ -17,6 +17,7 @@
 enum op_class {
     OP_READ,        /* passes through, streaming */
     OP_WRITE,       /* a document write: intent, forward, rows (kind says which) */
+    OP_BY_QUERY,    /* writes what a query finds: forwarded; what it left is read back and journaled before the answer */
     OP_METADATA,    /* changes definitions that are replicated as state: indices, mappings, settings, aliases,
                        templates, component templates, pipelines, stored scripts; followed, answered when journaled */
     OP_MAINTENANCE, /* refresh, flush, forcemerge, cache clear ...: node-local; passes, not replicated */
@@ -36,6 +37,9 @@ enum op_kind {
     OP_KIND_CREATE, /* by path */
     OP_KIND_UPDATE,
     OP_KIND_DELETE,
+    /* OP_BY_QUERY; and OP_KIND_REINDEX */
+    OP_KIND_DELETE_BY_QUERY,
+    OP_KIND_UPDATE_BY_QUERY,
     /* OP_METADATA */
     OP_KIND_INDEX_CREATE,
     OP_KIND_INDEX_DELETE,

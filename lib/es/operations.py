@@ -12,9 +12,9 @@ import sys
 
 COLUMNS = ["api", "methods", "path", "engines", "class", "kind", "note"]
 METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH"]
-CLASSES = ["read", "write", "metadata", "maintenance", "session", "admin", "unreplicated", "opaque", "forbidden"]
-KINDS = ["none", "bulk", "index", "create", "update", "delete", "index_create", "index_delete", "metadata_other",
-         "by_query", "reindex", "restore", "data_stream", "nodes_http"]
+CLASSES = ["read", "write", "by_query", "metadata", "maintenance", "session", "admin", "unreplicated", "opaque", "forbidden"]
+KINDS = ["none", "bulk", "index", "create", "update", "delete", "delete_by_query", "update_by_query",
+         "index_create", "index_delete", "metadata_other", "by_query", "reindex", "restore", "data_stream", "nodes_http"]
 
 
 class Node:

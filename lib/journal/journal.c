@@ -50,11 +50,9 @@ enum status journal_fail(struct journal *journal, enum status status, const char
 const char *journal_table_name(enum journal_table table)
 {
     static const char *const names[] = {
-        [JOURNAL_INTENTS] = "intents",
-        [JOURNAL_WATCH] = "watch",
-        [JOURNAL_DEFINITIONS] = "definitions",
-        [JOURNAL_STANDBYS] = "standbys",
-        [JOURNAL_STATE] = "state",
+        [JOURNAL_INTENTS] = "intents",   [JOURNAL_SWEEPS] = "sweeps",
+        [JOURNAL_WATCH] = "watch",       [JOURNAL_DEFINITIONS] = "definitions",
+        [JOURNAL_STANDBYS] = "standbys", [JOURNAL_STATE] = "state",
     };
     _Static_assert(COUNT_OF(names) == JOURNAL_TABLES, "a name for each table");
 

@@ -27,6 +27,7 @@ struct journal_txn;
 /* The tables beside the records. Keys sort as bytes. */
 enum journal_table {
     JOURNAL_INTENTS,     /* number (8 bytes, big-endian) -> intent (record.h) */
+    JOURNAL_SWEEPS,      /* number of an intent without items -> the write by query that it stands for (proxy/sweep.c) */
     JOURNAL_WATCH,       /* key of a watched id -> what is known of it (proxy/doubt.c) */
     JOURNAL_DEFINITIONS, /* type '/' name -> the newest metadata record of each object, whole; never trimmed */
     JOURNAL_STANDBYS,    /* name of a standby -> its position here (8 bytes, little-endian seq; then text) */

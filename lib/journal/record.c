@@ -8,7 +8,8 @@
  *     at  size  field
  *      0     4  magic: the bytes 'T' 'D' 'M' 'R'
  *      4     2  format version: 1
- *      6     2  kind: 1 row, 2 answered, 3 metadata, 4 mark, 5 hello; reserved: 6 fence, 7 role
+ *      6     2  kind: 1 row, 2 answered, 3 metadata, 4 mark, 5 hello, 8 swept; reserved: 6 fence,
+ *               7 role
  *      8     4  length of the whole record, header included
  *     12     4  CRC32C (Castagnoli) over the whole record without these four bytes:
  *               0..11, then 16 to the end
@@ -74,11 +75,19 @@
  *     16        bases, each a timeline (8) and its base (8); then system id, name, cluster uuid
  *               (texts)
  *
+ * Content of swept (8): a write by query is over, and all that it left is in rows before this one.
+ *      0     8  how many operations it was, as the primary said
+ *      8     8  how many of them are deletions that have no rows: nobody knows of which documents
+ *     16     4  count of ranges
+ *     20        ranges: incarnation (4), shard (4), the number before the first (8, signed),
+ *               the last (8, signed). Of the numbers in them it used as many as it was operations;
+ *               all others belong to writes that have rows or answered records of their own
+ *
  * A record is valid when all of this holds; a reader stops at the first that does not:
  *   R1  RECORD_TORN     It is at least 72 bytes long, begins with the magic, and length is 72 or
  *                       more and does not run over the end of what there is.
  *   R2  RECORD_TORN     The checksum is right.
- *   R3  RECORD_UNKNOWN  Format version is 1, flags is 0, and kind is one of 1..5.
+ *   R3  RECORD_UNKNOWN  Format version is 1, flags is 0, and kind is one of 1..5 and 8.
  *   R4  RECORD_TORN     boot, seq, timeline and parts are at least 1, and part < parts.
  *   R5  RECORD_TORN     The content has its fixed part, and its sizes add up exactly to length.
  *   R6  RECORD_UNKNOWN  Operations, proofs, content types, bits and must-understand tags are
@@ -90,6 +99,7 @@
  *   R9  RECORD_TORN     Metadata: type and name are not empty; gone means no body.
  *   R10 RECORD_TORN     Mark: the number is at least 1.
  *   R11 RECORD_TORN     Hello: at most 16 bases; their timelines ascend, from 1 or more.
+ *   R12 RECORD_TORN     Swept: -1 <= the number before the first <= the last < 2^40.
  *
  * An intent stands beside the records, under its number, and never leaves the writer's disk:
  *
@@ -159,6 +169,8 @@ enum {
     MARK_SIZE = 2 * 8,
     HELLO_SIZE = 8 + 4 * 2,
     BASE_SIZE = 2 * 8,
+    SWEPT_SIZE = 2 * 8 + 4,
+    RANGE_SIZE = 2 * 4 + 2 * 8,
     ITEM_SIZE_MIN = 1 + 1 + 4,
 };
 
@@ -169,6 +181,7 @@ _Static_assert(sizeof(struct journal_id) == 16, "journal id");
 _Static_assert(INTENT_SIZE == 52, "intent");
 _Static_assert(ROW_SIZE == 48 && ANSWERED_SIZE == 24 && METADATA_SIZE == 28, "contents");
 _Static_assert(MARK_SIZE == 16 && HELLO_SIZE == 16, "contents");
+_Static_assert(SWEPT_SIZE == 20 && RANGE_SIZE == 24, "contents");
 _Static_assert(COUNT_OF(((struct hello *)NULL)->bases) == 16, "R11");
 
 #define FORMAT_VERSION 1
@@ -273,6 +286,33 @@ static bool hello_valid(const struct hello *hello) /* R11 */
     return true;
 }
 
+static bool range_valid(const struct seq_range *range) /* R12 */
+{
+    return range->after >= -1 && range->after <= range->up_to && range->up_to < SEQ_NO_LIMIT;
+}
+
+struct seq_range swept_range(const struct swept *swept, size_t at)
+{
+    CHECK(at < swept->count && (at + 1) * RANGE_SIZE <= swept->ranges.size);
+    const char *bytes = swept->ranges.data + at * RANGE_SIZE;
+    return (struct seq_range){.incarnation = get_u32le(bytes),
+                              .shard = get_u32le(bytes + 4),
+                              .after = (int64_t)get_u64le(bytes + 8),
+                              .up_to = (int64_t)get_u64le(bytes + 16)};
+}
+
+static bool swept_valid(const struct swept *swept)
+{
+    if (swept->ranges.size != swept->count * RANGE_SIZE)
+        return false;
+    for (size_t i = 0; i < swept->count; i++) {
+        struct seq_range range = swept_range(swept, i);
+        if (!range_valid(&range))
+            return false;
+    }
+    return true;
+}
+
 static bool header_valid(const struct record_header *header) /* R4 */
 {
     return header->boot >= 1 && header->seq >= 1 && header->timeline >= 1 && header->parts >= 1 &&
@@ -366,6 +406,24 @@ static void hello_encode(struct buffer *out, const struct hello *hello)
     buffer_append_span(out, hello->cluster_uuid);
 }
 
+void swept_append(struct buffer *ranges, const struct seq_range *range)
+{
+    CHECK(range_valid(range));
+    buffer_append_u32(ranges, range->incarnation);
+    buffer_append_u32(ranges, range->shard);
+    buffer_append_u64(ranges, (uint64_t)range->after);
+    buffer_append_u64(ranges, (uint64_t)range->up_to);
+}
+
+static void swept_encode(struct buffer *out, const struct swept *swept)
+{
+    CHECK(swept_valid(swept) && swept->count <= UINT32_MAX);
+    buffer_append_u64(out, swept->operations);
+    buffer_append_u64(out, swept->unnamed);
+    buffer_append_u32(out, (uint32_t)swept->count);
+    buffer_append_span(out, swept->ranges);
+}
+
 static void header_encode(char *at, const struct record_header *header)
 {
     CHECK(header_valid(header));
@@ -403,6 +461,9 @@ void record_encode(struct buffer *out, const struct record *record)
         break;
     case RECORD_HELLO:
         hello_encode(out, &record->hello);
+        break;
+    case RECORD_SWEPT:
+        swept_encode(out, &record->swept);
         break;
     case RECORD_FENCE:
     case RECORD_ROLE:
@@ -520,6 +581,15 @@ static enum status hello_decode(struct reader *reader, struct hello *hello)
     return hello_valid(hello) ? STATUS_OK : STATUS_RECORD_TORN;
 }
 
+static enum status swept_decode(struct reader *reader, struct swept *swept)
+{
+    swept->operations = reader_u64(reader);
+    swept->unnamed = reader_u64(reader);
+    swept->count = reader_u32(reader);
+    swept->ranges = reader_take(reader, swept->count * RANGE_SIZE);
+    return reader->ok && swept_valid(swept) ? STATUS_OK : STATUS_RECORD_TORN;
+}
+
 static enum status content_decode(struct reader *reader, struct record *record)
 {
     switch (record->header.kind) {
@@ -533,6 +603,8 @@ static enum status content_decode(struct reader *reader, struct record *record)
         return mark_decode(reader, &record->mark);
     case RECORD_HELLO:
         return hello_decode(reader, &record->hello);
+    case RECORD_SWEPT:
+        return swept_decode(reader, &record->swept);
     case RECORD_FENCE:
     case RECORD_ROLE:
     default:
@@ -776,7 +848,7 @@ const char *record_kind_name(enum record_kind kind)
     static const char *const names[] = {
         [RECORD_ROW] = "row",   [RECORD_ANSWERED] = "answered", [RECORD_METADATA] = "metadata",
         [RECORD_MARK] = "mark", [RECORD_HELLO] = "hello",       [RECORD_FENCE] = "fence",
-        [RECORD_ROLE] = "role",
+        [RECORD_ROLE] = "role", [RECORD_SWEPT] = "swept",
     };
 
     return (size_t)kind < COUNT_OF(names) && names[kind] != NULL ? names[kind] : "unknown";

@@ -25,6 +25,7 @@ enum record_kind {
     RECORD_HELLO = 5,    /* a boot of the journal's writer: timeline and history of bases */
     RECORD_FENCE = 6,    /* reserved: an older timeline can no longer acknowledge anything */
     RECORD_ROLE = 7,     /* reserved: which cluster is primary */
+    RECORD_SWEPT = 8,    /* a write by query is over; all that it left is in rows before this one */
 };
 
 struct journal_id {
@@ -85,6 +86,23 @@ struct answered {
     int64_t seq_no;
 };
 
+/* The numbers AFTER < n <= UP_TO of one shard. */
+struct seq_range {
+    uint32_t incarnation;
+    uint32_t shard;
+    int64_t after; /* -1: from the first on */
+    int64_t up_to;
+};
+
+/* The end of a write by query: of the numbers in these ranges it used OPERATIONS, and whoever
+ * else wrote there has rows of his own. */
+struct swept {
+    uint64_t operations;
+    uint64_t unnamed; /* deletions among them that have no rows: nobody knows of which documents */
+    size_t count;
+    struct span ranges; /* as they are encoded; read with swept_range() */
+};
+
 /* One metadata object. TYPE and NAME say which, e.g. "index" + uuid, "template" + name. */
 struct metadata {
     struct span type; /* "index", "template", "index_template", "component_template", "pipeline",
@@ -124,11 +142,16 @@ struct record {
         struct metadata metadata;
         struct mark mark;
         struct hello hello;
+        struct swept swept;
     };
 };
 
 /* Appends RECORD's bytes to OUT. The header's magic, version, length and checksum are filled in. */
 void record_encode(struct buffer *out, const struct record *record);
+/* Appends one range to what `swept.ranges` is to be. */
+void swept_append(struct buffer *ranges, const struct seq_range *range);
+/* The range at AT, below swept->count. */
+struct seq_range swept_range(const struct swept *swept, size_t at);
 /* Decodes the record at the front of BYTES; *USED: its size. RECORD_TORN: it ends early or its
  * checksum is wrong. RECORD_UNKNOWN: kind or format version is not known to this program. */
 MUST_USE enum status record_decode(struct span bytes, struct record *record, size_t *used);

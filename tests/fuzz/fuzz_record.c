@@ -52,6 +52,8 @@ static void check_spans(const struct record *record, struct span bytes)
         check_inside(record->hello.system_id, bytes);
         check_inside(record->hello.cluster, bytes);
         check_inside(record->hello.cluster_uuid, bytes);
+    } else if (record->header.kind == RECORD_SWEPT) {
+        check_inside(record->swept.ranges, bytes);
     }
 }
 

@@ -22,11 +22,6 @@ def tandem(request, clusters, run_folder):
     yield from shared_tandem(request, clusters, run_folder, {"seed.mode": "manual"}, equal=False)
 
 
-@pytest.fixture
-def restoring(request, clusters, run_folder):
-    yield from shared_tandem(request, clusters, run_folder, {"unreplicated.allow": ["restore"], "seed.mode": "manual"}, equal=False)
-
-
 def there(tandem, index):
     return request(tandem.standby.url, "HEAD", "/" + index).status == 200
 
@@ -102,46 +97,37 @@ def restore(tandem, name):
 
 def restore_filling(tandem, name):
     answer = restore(tandem, name)
-    assert answer.status == 200 and answer.headers["x-tandem-replicated"] == "no", answer
+    assert answer.status == 200 and answer.headers["x-tandem-outcome"] == "applied", answer
     wait_filling(tandem, name)
 
 
-def test_a_restore_is_refused_with_the_setting_named(tandem):
+def test_a_restored_index_is_filling_and_its_new_rows_travel(tandem):
     take_snapshot(tandem.primary)
-    answer = restore(tandem, "restored")
-    assert 400 <= answer.status < 500 and answer.headers["x-tandem-outcome"] == "not-applied", answer
-    reason = answer.json()["error"]["reason"]
-    assert "unreplicated.allow" in reason and "restore" in reason, reason
-    assert request(tandem.primary.url, "HEAD", "/restored").status == 404
-
-
-def test_a_restored_index_is_filling_and_its_new_rows_travel(restoring):
-    take_snapshot(restoring.primary)
-    restore_filling(restoring, "restored")
-    assert "restored" in restoring.ctl("status", check=False)
-    must(restoring.url, "PUT", "/restored/_doc/2", {"n": 22})
-    must(restoring.url, "PUT", "/restored/_doc/4", {"n": 4, "new": "field"})
-    must(restoring.url, "DELETE", "/restored/_doc/3")
-    restoring.wait_caught_up()
+    restore_filling(tandem, "restored")
+    assert "restored" in tandem.ctl("status", check=False)
+    must(tandem.url, "PUT", "/restored/_doc/2", {"n": 22})
+    must(tandem.url, "PUT", "/restored/_doc/4", {"n": 4, "new": "field"})
+    must(tandem.url, "DELETE", "/restored/_doc/3")
+    tandem.wait_caught_up()
     for n, source in ((2, {"n": 22}), (4, {"n": 4, "new": "field"})):
-        assert must(restoring.standby.url, "GET", "/restored/_doc/%d" % n)["_source"] == source
-    assert not on_standby(restoring, "restored", 1) and not on_standby(restoring, "restored", 3)
+        assert must(tandem.standby.url, "GET", "/restored/_doc/%d" % n)["_source"] == source
+    assert not on_standby(tandem, "restored", 1) and not on_standby(tandem, "restored", 3)
     # It is no index without content: what goes on beside it is not disturbed.
-    write(restoring, "beside", 1)
-    equal_indices(restoring, "beside")
+    write(tandem, "beside", 1)
+    equal_indices(tandem, "beside")
 
 
-def test_an_index_that_is_restored_over_itself_is_a_new_one(restoring):
-    take_snapshot(restoring.primary)
-    write(restoring, "saved", 4)
-    restoring.wait_caught_up()
-    assert on_standby(restoring, "saved", 4)
-    must(restoring.url, "POST", "/saved/_close")
-    restore_filling(restoring, "saved")
-    assert request(restoring.primary.url, "HEAD", "/saved/_doc/4").status == 404
-    write(restoring, "saved", 5)
-    wait_until(lambda: on_standby(restoring, "saved", 5), SOON_S, "its new rows travel")
-    assert not on_standby(restoring, "saved", 4), "what is not on the primary any more is on the standby"
+def test_an_index_that_is_restored_over_itself_is_a_new_one(tandem):
+    take_snapshot(tandem.primary)
+    write(tandem, "saved", 4)
+    tandem.wait_caught_up()
+    assert on_standby(tandem, "saved", 4)
+    must(tandem.url, "POST", "/saved/_close")
+    restore_filling(tandem, "saved")
+    assert request(tandem.primary.url, "HEAD", "/saved/_doc/4").status == 404
+    write(tandem, "saved", 5)
+    wait_until(lambda: on_standby(tandem, "saved", 5), SOON_S, "its new rows travel")
+    assert not on_standby(tandem, "saved", 4), "what is not on the primary any more is on the standby"
 
 
 # --- behind an alias ------------------------------------------------------------------------------
@@ -155,26 +141,26 @@ def swap(tandem, old, new):
                                                        {"add": {"index": new, "alias": "reading"}}]})
 
 
-def test_an_alias_stays_with_the_content(restoring):
-    take_snapshot(restoring.primary)
-    must(restoring.url, "PUT", "/old", dict(ONE_SHARD, aliases={"reading": {}}))
-    write(restoring, "old", 1, 2)
-    equal_indices(restoring, "old")
-    restore_filling(restoring, "new")
-    swap(restoring, "old", "new")
-    wait_until(lambda: "alias" in (index_status(restoring, "old") or {"why": ""})["why"], SOON_S, "it is shown")
-    restoring.wait_caught_up()
-    assert list(must(restoring.primary.url, "GET", "/_alias/reading")) == ["new"]
-    assert alias_members(restoring) == ["old"]
-    text = restoring.ctl("status", check=False)
+def test_an_alias_stays_with_the_content(tandem):
+    take_snapshot(tandem.primary)
+    must(tandem.url, "PUT", "/old", dict(ONE_SHARD, aliases={"reading": {}}))
+    write(tandem, "old", 1, 2)
+    equal_indices(tandem, "old")
+    restore_filling(tandem, "new")
+    swap(tandem, "old", "new")
+    wait_until(lambda: "alias" in (index_status(tandem, "old") or {"why": ""})["why"], SOON_S, "it is shown")
+    tandem.wait_caught_up()
+    assert list(must(tandem.primary.url, "GET", "/_alias/reading")) == ["new"]
+    assert alias_members(tandem) == ["old"]
+    text = tandem.ctl("status", check=False)
     assert "alias" in text and "old" in text, text
 
     # The index that shows the content is deleted on the primary.
-    must(restoring.url, "DELETE", "/old")
-    wait_kept(restoring, "old", "behind an alias")
-    assert alias_members(restoring) == ["old"] and on_standby(restoring, "old", 1)
+    must(tandem.url, "DELETE", "/old")
+    wait_kept(tandem, "old", "behind an alias")
+    assert alias_members(tandem) == ["old"] and on_standby(tandem, "old", 1)
     # What was acknowledged since counts more.
-    must(restoring.url, "PUT", "/old/_doc/3", {"n": 3})
-    wait_until(lambda: on_standby(restoring, "old", 3), SOON_S, "the new index has the name")
-    equal_indices(restoring, "old")
-    assert not on_standby(restoring, "old", 1)
+    must(tandem.url, "PUT", "/old/_doc/3", {"n": 3})
+    wait_until(lambda: on_standby(tandem, "old", 3), SOON_S, "the new index has the name")
+    equal_indices(tandem, "old")
+    assert not on_standby(tandem, "old", 1)

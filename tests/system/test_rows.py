@@ -427,11 +427,10 @@ def test_external_versions_are_replicated_with_a_warning(twins):
 # --- what is refused, what passes -----------------------------------------------------------------
 
 REFUSED = (
-    ("by_query", "POST", "/{i}/_delete_by_query", {"query": {"match_all": {}}}),
-    ("by_query", "POST", "/{i}/_update_by_query", None),
-    ("reindex", "POST", "/_reindex", {"source": {"index": "{i}"}, "dest": {"index": "{i}-x"}}),
+    ("by_query", "POST", "/{i}/_rollup/{i}-x", {}),
+    ("reindex", "POST", "/_migration/reindex", {}),
     ("data_stream", "PUT", "/_data_stream/{i}-stream", None),
-    ("restore", "POST", "/_snapshot/repository/snapshot/_restore", None),
+    ("restore", "POST", "/_snapshot/repository/snapshot/_mount", {}),
     ("opaque", "POST", "/_bulk/stream", '{"index":{"_index":"{i}"}}\n{"n":1}\n'),
     ("unknown", "POST", "/{i}/_no_such_call", {}),
     ("unknown", "DELETE", "/{i}/_doc/1/2/3", None))

@@ -29,10 +29,8 @@ def test_what_is_allowed_passes_and_marks_its_indices(tandem):
         must(tandem.url, "PUT", "/books/_doc/%d?refresh=true" % n, {"n": n})
         must(tandem.url, "PUT", "/clean/_doc/%d" % n, {"n": n})
     assert diverged(tandem) == {}
-    answer = tandem.request("POST", "/books/_delete_by_query?refresh=true",
-                            {"query": {"term": {"n": 1}}})
-    assert answer.status == 200 and answer.json()["deleted"] == 1, answer
-    assert answer.headers["x-tandem-replicated"] == "no", answer
+    answer = tandem.request("POST", "/books/_rollup/rolled", {})  # not known to this engine
+    assert answer.status in (400, 405) and answer.headers["x-tandem-replicated"] == "no", answer
     assert list(diverged(tandem)) == ["books"] and "by_query" in diverged(tandem)["books"]
     status = tandem.ctl("status", check=False)
     assert "books" in status and "diverged" in status, status
@@ -45,9 +43,8 @@ def test_what_is_allowed_passes_and_marks_its_indices(tandem):
 
 def test_unknown_and_global_calls_are_noted_too(tandem):
     must(tandem.url, "PUT", "/books/_doc/1?refresh=true", {"n": 1})
-    answer = tandem.request("POST", "/_reindex", {"source": {"index": "books"},
-                                                  "dest": {"index": "copies"}})
-    assert answer.status == 200 and answer.headers["x-tandem-replicated"] == "no", answer
+    answer = tandem.request("POST", "/_migration/reindex", {})
+    assert answer.status in (400, 405) and answer.headers["x-tandem-replicated"] == "no", answer
     assert any("reindex" in why for why in diverged(tandem).values()), diverged(tandem)
     answer = tandem.request("POST", "/books/_no_such_call", {})
     assert answer.status in (400, 405) and answer.headers["x-tandem-replicated"] == "no", answer
@@ -78,7 +75,7 @@ def test_administration_passes_and_says_that_it_is_not_replicated(tandem):
 
 
 def test_the_mark_survives_a_restart(tandem):
-    must(tandem.url, "POST", "/books/_update_by_query?refresh=true", {})
+    tandem.request("POST", "/books/_rollup/rolled", {})
     before = diverged(tandem)
     assert "books" in before
     tandem.proxy.restart()
@@ -130,8 +127,8 @@ def closed(request, run_folder):
 
 @pytest.mark.parametrize("word,method,path", [
     ("opaque", "POST", "/books/_bulk/stream"), ("unknown", "POST", "/books/_no_such_call"),
-    ("by_query", "POST", "/books/_delete_by_query"), ("reindex", "POST", "/_reindex"),
-    ("restore", "POST", "/_snapshot/repo/snap/_restore"), ("data_stream", "PUT", "/_data_stream/x")])
+    ("by_query", "POST", "/books/_rollup/x"), ("reindex", "POST", "/_migration/reindex"),
+    ("restore", "POST", "/_snapshot/repo/snap/_mount"), ("data_stream", "PUT", "/_data_stream/x")])
 def test_without_the_word_it_is_refused_and_reaches_nobody(closed, word, method, path):
     closed.a.clear_log()
     answer = closed.request(method, path, {})

@@ -183,9 +183,12 @@ static void metadata_and_dangerous_calls_are_told_apart(void **state)
     expect("POST", "/_ingest/pipeline/_simulate", OP_READ, OP_KIND_NONE);
     expect("PUT", "/_scripts/s", OP_METADATA, OP_KIND_METADATA_OTHER);
     expect("POST", "/_scripts/painless/_execute", OP_READ, OP_KIND_NONE);
-    expect("POST", "/logs/_delete_by_query", OP_UNREPLICATED, OP_KIND_BY_QUERY);
-    expect("POST", "/_reindex", OP_UNREPLICATED, OP_KIND_REINDEX);
-    expect("POST", "/_snapshot/r/s/_restore", OP_UNREPLICATED, OP_KIND_RESTORE);
+    expect("POST", "/logs/_delete_by_query", OP_BY_QUERY, OP_KIND_DELETE_BY_QUERY);
+    expect("POST", "/logs/_update_by_query", OP_BY_QUERY, OP_KIND_UPDATE_BY_QUERY);
+    expect("POST", "/repo/_rollup/x", OP_UNREPLICATED, OP_KIND_BY_QUERY);
+    expect("POST", "/_reindex", OP_BY_QUERY, OP_KIND_REINDEX);
+    expect("POST", "/_snapshot/r/s/_restore", OP_METADATA, OP_KIND_METADATA_OTHER);
+    expect("POST", "/_snapshot/r/s/_mount", OP_UNREPLICATED, OP_KIND_RESTORE);
     expect("PUT", "/_data_stream/d", OP_UNREPLICATED, OP_KIND_DATA_STREAM);
     expect_parts("PUT", "/_data_stream/d", "d", "", "");
     expect("PUT", "/_bulk/stream", OP_OPAQUE, OP_KIND_NONE);

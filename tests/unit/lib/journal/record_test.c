@@ -22,8 +22,11 @@
                .parts = 1}
 
 /* One of each kind; every field has a value of its own. */
-static size_t examples(struct record out[8])
+static size_t examples(struct record out[9])
 {
+    static const char two_ranges[] =
+        "\x0b\0\0\0\x0c\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff\x0d\0\0\0\0\0\0\0"
+        "\x15\0\0\0\x16\0\0\0\x17\0\0\0\0\0\0\0\x18\0\0\0\0\0\0\0";
     static const struct record all[] = {
         {HEADER, .row = {ROW_INDEX,
                          ROW_ANSWERED,
@@ -72,10 +75,11 @@ static size_t examples(struct record out[8])
         {HEADER, .metadata = {{"template", 8}, {"t", 1}, 31, 32, 0, true, {NULL, 0}}},
         {HEADER, .mark = {41, 42}},
         {HEADER, .hello = {{"system", 6}, {"primary", 7}, {"uuid", 4}, 51, 2, {{1, 0}, {6, 52}}}},
+        {HEADER, .swept = {61, 62, 2, {two_ranges, sizeof two_ranges - 1}}},
     };
     static const enum record_kind kinds[] = {RECORD_ROW,      RECORD_ROW,      RECORD_ROW,
                                              RECORD_ANSWERED, RECORD_METADATA, RECORD_METADATA,
-                                             RECORD_MARK,     RECORD_HELLO};
+                                             RECORD_MARK,     RECORD_HELLO,    RECORD_SWEPT};
 
     for (size_t i = 0; i < COUNT_OF(all); i++) {
         out[i] = all[i];
@@ -103,7 +107,7 @@ static enum status decode(const struct buffer *bytes, struct record *record)
 
 static void every_kind_comes_back_byte_for_byte(void **state)
 {
-    struct record all[8];
+    struct record all[9];
     size_t count = examples(all);
 
     (void)state;
@@ -123,7 +127,7 @@ static void every_kind_comes_back_byte_for_byte(void **state)
 
 static void a_row_says_what_it_said(void **state)
 {
-    struct record all[8], got;
+    struct record all[9], got;
     struct buffer bytes = {0};
 
     (void)state;
@@ -154,7 +158,7 @@ static void a_row_says_what_it_said(void **state)
 
 static void an_empty_routing_is_not_a_missing_one(void **state)
 {
-    struct record all[8], got;
+    struct record all[9], got;
     struct buffer bytes = {0};
 
     (void)state;
@@ -174,7 +178,7 @@ static void an_empty_routing_is_not_a_missing_one(void **state)
 
 static void a_record_cut_anywhere_is_torn(void **state)
 {
-    struct record all[8], got;
+    struct record all[9], got;
     size_t count = examples(all), used;
 
     (void)state;
@@ -194,7 +198,7 @@ static void a_record_cut_anywhere_is_torn(void **state)
 
 static void any_flipped_bit_is_seen(void **state)
 {
-    struct record all[8], got;
+    struct record all[9], got;
     size_t count = examples(all);
 
     (void)state;
@@ -213,7 +217,7 @@ static void any_flipped_bit_is_seen(void **state)
 /* Puts VALUE into byte AT of example WHICH, with a right checksum, and decodes it. */
 static enum status altered(size_t which, size_t at, char value)
 {
-    struct record all[8], got;
+    struct record all[9], got;
     struct buffer bytes = {0};
 
     examples(all);
@@ -231,7 +235,7 @@ static void what_a_later_version_may_write_stops_the_reader(void **state)
     assert_int_equal(altered(6, 4, 2), STATUS_RECORD_UNKNOWN);  /* R3 format version */
     assert_int_equal(altered(6, 68, 1), STATUS_RECORD_UNKNOWN); /* R3 flags */
     for (int kind = 0; kind < 256; kind++) {
-        if (kind < RECORD_ROW || kind > RECORD_HELLO)
+        if (kind < RECORD_ROW || (kind > RECORD_HELLO && kind != RECORD_SWEPT))
             assert_int_equal(altered(6, 6, (char)kind), STATUS_RECORD_UNKNOWN); /* R3 kind */
     }
     assert_int_equal(altered(0, 72 + 0, 3), STATUS_RECORD_UNKNOWN);  /* R6 operation */
@@ -265,13 +269,17 @@ static void what_no_version_may_write_is_torn(void **state)
     assert_int_equal(altered(6, 72 + 0, 0), STATUS_RECORD_TORN);   /* R10 */
     assert_int_equal(altered(7, 72 + 8, 17), STATUS_RECORD_TORN);  /* R11 too many bases */
     assert_int_equal(altered(7, 72 + 16, 7), STATUS_RECORD_TORN);  /* R11 timelines descend */
+    assert_int_equal(altered(8, 72 + 16, 3), STATUS_RECORD_TORN);  /* R12 a range is missing */
+    assert_int_equal(altered(8, 72 + 20 + 24 + 16, 22),
+                     STATUS_RECORD_TORN); /* R12 it ends before it begins */
+    assert_int_equal(altered(8, 72 + 20 + 24 + 21, 1), STATUS_RECORD_TORN); /* R12 2^40 */
 }
 
 /* Decodes example 2 (a row without fields) with the optional field TAG behind it, twice when asked.
  */
 static enum status with_field(unsigned tag, unsigned times)
 {
-    struct record all[8], got;
+    struct record all[9], got;
     struct buffer bytes = {0};
 
     examples(all);
@@ -302,7 +310,7 @@ static void unknown_fields_stop_the_reader_unless_they_may_be_skipped(void **sta
 static void ids_of_1_to_512_bytes_are_taken(void **state)
 {
     char text[RECORD_ID_MAX];
-    struct record all[8], got;
+    struct record all[9], got;
 
     (void)state;
     memset(text, 'x', sizeof text);

@@ -38,6 +38,13 @@ def test_a_session_goes_as_with_the_engine(tandem, client, part):
     tandem.wait_equal()
 
 
+def test_writes_by_query_go_as_with_the_engine(tandem, client):
+    if tandem.primary.kind == "elasticsearch-8.8":
+        pytest.skip("the tests' Elasticsearch 8.8 has no writes by query")
+    clients.session(client, tandem, "by_query").finish()
+    tandem.wait_equal()
+
+
 def test_a_client_that_sniffs_stays_on_tandem(tandem, client):
     clients.sniff_and_write(client, tandem)
 

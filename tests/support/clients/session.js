@@ -130,6 +130,30 @@ async function bulks () {
   assert.deepStrictEqual(await contents(client, index), expected)
 }
 
+// ---- by query ----
+
+async function byQuery () {
+  const client = new Client({node: url})
+  const [index, copy] = ['by-query-rows', 'by-query-copy']
+  await client.helpers.bulk({datasource: range(900).map((n) => ({n})), refreshOnCompletion: true,
+    onDocument: (doc) => ({index: {_index: index, _id: String(doc.n)}})})
+  const updated = of(await client.updateByQuery({index, refresh: true, ...body({query: {range: {n: {lt: 300}}},
+    script: {source: 'ctx._source.low = true'}})}))
+  assert.deepStrictEqual([updated.updated, updated.failures], [300, []])
+  const gone = of(await client.deleteByQuery({index, refresh: true, ...body({query: {range: {n: {gte: 600}}}})}))
+  assert.strictEqual(gone.deleted, 300)
+  const expected = Object.fromEntries(range(600).map((n) => [String(n), n < 300 ? {n, low: true} : {n}]))
+  assert.deepStrictEqual(await contents(client, index), expected)
+  const made = of(await client.reindex({refresh: true, ...body({source: {index}, dest: {index: copy}})}))
+  assert.strictEqual(made.created, 600)
+  const {task} = of(await client.deleteByQuery({index: copy, wait_for_completion: false,
+    ...body({query: {term: {low: true}}})}))
+  const done = of(await client.tasks.get({task_id: task, wait_for_completion: true, timeout: '20s'}))
+  assert.deepStrictEqual([done.completed, done.response.deleted], [true, 300])
+  assert.deepStrictEqual(await contents(client, copy), Object.fromEntries(range(600).slice(300).map((n) =>
+    [String(n), {n}])))
+}
+
 // ---- reading, and the names of indices ----
 
 async function reading () {
@@ -262,7 +286,7 @@ async function untilItWorks (call) {
   }
 }
 
-const parts = {documents, bulks, reading, sniffing, retries, outage: retries}
+const parts = {documents, bulks, by_query: byQuery, reading, sniffing, retries, outage: retries}
 
 // Connections that are kept open do not keep the program.
 parts[part]().then(() => process.exit(0), (error) => {

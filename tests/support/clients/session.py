@@ -172,6 +172,28 @@ def bulks(lib, url, prefix):
     assert contents(lib, client, lines) == {**expected, **more}
 
 
+# ---- by query ----
+
+def by_query(lib, url, prefix):
+    """Update, delete and reindex, also as a task that the application looks after."""
+    client, rows, copy = lib.client(url), prefix + "-rows", prefix + "-copy"
+    assert lib.helpers.bulk(client, ({"_index": rows, "_id": str(n), "n": n} for n in range(900)),
+                            refresh=True) == (900, [])
+    done = client.update_by_query(index=rows, refresh=True, **lib.body(query={"range": {"n": {"lt": 300}}}, script={
+        "source": "ctx._source.low = true"}))
+    assert done["updated"] == 300 and done["failures"] == []
+    done = client.delete_by_query(index=rows, refresh=True, **lib.body(query={"range": {"n": {"gte": 600}}}))
+    assert done["deleted"] == 300
+    expected = {str(n): {"n": n, "low": True} if n < 300 else {"n": n} for n in range(600)}
+    assert contents(lib, client, rows) == expected
+    done = client.reindex(refresh=True, **lib.body(source={"index": rows}, dest={"index": copy}))
+    assert done["created"] == 600
+    task = client.delete_by_query(index=copy, wait_for_completion=False, **lib.body(query={"term": {"low": True}}))
+    done = client.tasks.get(task_id=task["task"], wait_for_completion=True)
+    assert done["completed"] and done["response"]["deleted"] == 300
+    assert contents(lib, client, copy) == {str(n): {"n": n} for n in range(300, 600)}
+
+
 # ---- reading, and the names of indices ----
 
 def reading(lib, url, prefix):
@@ -349,7 +371,8 @@ def until_it_works(lib, call):
             time.sleep(0.05)
 
 
-PARTS = {part.__name__: part for part in (documents, bulks, reading, sniffing, asynchronous, retries)}
+PARTS = {part.__name__: part for part in (documents, bulks, by_query, reading, sniffing, asynchronous,
+                                              retries)}
 PARTS["outage"] = retries
 
 

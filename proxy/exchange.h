@@ -18,6 +18,7 @@
 #include "http/message.h"
 
 struct core;
+struct settings;
 struct exchange;
 
 /* What goes to the primary. The data path adds the request line, Host, Via, Content-Length and
@@ -78,8 +79,13 @@ struct routing {
     bool rewrite_nodes; /* ROUTE_STREAM: collect the answer and pass it through nodes_rewrite() */
 };
 void route_request(struct core *core, const struct http_head *head, struct routing *routing);
-/* The answer to _nodes/http with every node's addresses replaced by PUBLISH ("host:port"). BODY is
- * JSON; OUT is appended to. False when BODY is not what we expect: send it as it is. */
+/* What a client that sniffs is told for an address: proxy.publish, else what it called us itself.
+ */
+void nodes_publish(const struct http_head *head, const struct settings *settings,
+                   struct buffer *out);
+/* The answer to _nodes/http and the like with every node's HTTP addresses replaced by PUBLISH
+ * ("host:port"). BODY is JSON; OUT is appended to. False when BODY has none, or is not what we
+ * expect: send it as it is. */
 bool nodes_rewrite(struct span body, struct span publish, struct buffer *out);
 
 /* ------------------------------------------------------------------------------------------------

@@ -140,10 +140,30 @@ void route_request(struct core *core, const struct http_head *head, struct routi
 
 /* ---- sniffing clients stay on Tandem ---- */
 
-static void rewrite_address(json_t *object, const char *key, const char *publish)
+void nodes_publish(const struct http_head *head, const struct settings *settings,
+                   struct buffer *out)
 {
-    if (json_object_get(object, key) != NULL)
-        json_object_set_new(object, key, json_string(publish));
+    bool tls = settings->proxy_tls_certificate_file[0] != 0;
+    size_t name = head->host.size;
+
+    if (settings->proxy_publish[0] != 0 || name == 0) {
+        buffer_append_cstr(out, settings->proxy_publish[0] != 0 ? settings->proxy_publish
+                                                                : settings->proxy_listen.text);
+        return;
+    }
+    /* It has reached us under this name, which the address we listen on (0.0.0.0, perhaps) may not
+     * be, and which is in our certificate. The parser has seen to it that it is host[:port]. */
+    buffer_append_span(out, head->host);
+    while (name > 0 && head->host.data[name - 1] >= '0' && head->host.data[name - 1] <= '9')
+        name--;
+    if (name == 0 || head->host.data[name - 1] != ':')
+        buffer_append_cstr(out, tls ? ":443" : ":80");
+}
+
+static bool rewrite_address(json_t *object, const char *key, const char *publish)
+{
+    return json_object_get(object, key) != NULL &&
+           json_object_set_new(object, key, json_string(publish)) == 0;
 }
 
 bool nodes_rewrite(struct span body, struct span publish, struct buffer *out)
@@ -152,23 +172,25 @@ bool nodes_rewrite(struct span body, struct span publish, struct buffer *out)
     json_t *nodes = json_object_get(json, "nodes");
     const char *id;
     char *address = span_dup(publish);
-    bool ok = json_is_object(nodes);
+    bool any = false;
     json_object_foreach(nodes, id, node)
     {
         json_t *http = json_object_get(node, "http");
-        rewrite_address(node, "http_address", address); /* 2.x */
-        rewrite_address(http, "publish_address", address);
+        any |= rewrite_address(node, "http_address", address); /* 2.x */
+        any |= rewrite_address(http, "publish_address", address);
         json_t *bound = json_object_get(http, "bound_address");
         if (json_is_array(bound)) {
+            any = true;
             json_array_clear(bound);
             json_array_append_new(bound, json_string(address));
         }
     }
-    char *text = ok ? json_dumps(json, JSON_COMPACT) : NULL;
+    char *text = any ? json_dumps(json, JSON_COMPACT) : NULL;
     if (text != NULL)
         buffer_append_cstr(out, text);
+    any = text != NULL;
     free(text);
     free(address);
     json_decref(json);
-    return ok;
+    return any;
 }

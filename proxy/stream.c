@@ -45,6 +45,7 @@ struct stream {
     bool rewrite;            /* the answer is collected, for nodes_rewrite() */
     struct buffer head;      /* owned: the answer's head without its length, while rewriting */
     struct buffer collected; /* owned */
+    struct buffer publish;   /* owned: the address to name, while rewriting */
 };
 
 /* ------------------------------------------------------------------------------------------------
@@ -299,9 +300,8 @@ static void stream_on_end(struct call *call)
 
     stream->ended = true;
     if (stream->rewrite) {
-        struct span publish = buffer_span(&client->worker->shared->publish);
         struct span body = buffer_span(&stream->collected);
-        if (nodes_rewrite(body, publish, &rewritten))
+        if (nodes_rewrite(body, buffer_span(&stream->publish), &rewritten))
             body = buffer_span(&rewritten);
         buffer_append_span(&client->out, buffer_span(&stream->head));
         buffer_appendf(&client->out, "content-length: %zu\r\n", body.size);
@@ -354,6 +354,8 @@ void stream_begin(struct client *client, const struct http_head *head,
     stream->client = client;
     stream->answer_field = routing->answer_field;
     stream->rewrite = routing->rewrite_nodes;
+    if (stream->rewrite)
+        nodes_publish(head, worker_settings(worker), &stream->publish);
     stream->replicates_nothing = client->head_request || span_equal(head->method, SPAN("GET"));
     append_request_head(&request, worker, head, routing);
     iobuf_consume(&client->in, head->size);
@@ -383,5 +385,6 @@ void stream_free(struct stream *stream)
     call_fini(&stream->call);
     buffer_fini(&stream->head);
     buffer_fini(&stream->collected);
+    buffer_fini(&stream->publish);
     worker_free_later(worker, stream);
 }

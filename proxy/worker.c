@@ -156,9 +156,6 @@ static bool shared_init(struct shared *shared, const struct settings *settings, 
     if (getrandom(&random, sizeof random, 0) != sizeof random)
         random = (uint32_t)getpid();
     snprintf(shared->via, sizeof shared->via, "tandem-%08x", random);
-    buffer_append_cstr(&shared->publish, settings->proxy_publish[0] != 0
-                                             ? settings->proxy_publish
-                                             : settings->proxy_listen.text);
     if (settings->proxy_tls_certificate_file[0] != 0) {
         shared->server_context = transport_server_context(
             settings->proxy_tls_certificate_file, settings->proxy_tls_key_file, why, why_size);
@@ -236,7 +233,6 @@ void workers_free(struct workers *workers)
     SSL_CTX_free(workers->shared.server_context);
     nodes_fini(&workers->shared.nodes);
     secret_free(workers->shared.authorization);
-    buffer_fini(&workers->shared.publish);
     free(workers);
 }
 

@@ -30,10 +30,9 @@ struct shared {
         settings;            /* borrowed; replaced at a reload, see workers_reload() */
     SSL_CTX *server_context; /* owned; NULL: clients speak plain HTTP */
     struct nodes nodes;
-    char *authorization;         /* owned; Tandem's own account, NULL when there is none */
-    char via[32];                /* our pseudonym, random in each process: "tandem-1f2e3d4c" */
-    struct buffer publish;       /* host:port that sniffing clients are told */
-    _Atomic uint64_t clients;    /* connections of clients, all threads */
+    char *authorization;      /* owned; Tandem's own account, NULL when there is none */
+    char via[32];             /* our pseudonym, random in each process: "tandem-1f2e3d4c" */
+    _Atomic uint64_t clients; /* connections of clients, all threads */
     _Atomic bool draining;
 };
 

@@ -14,7 +14,7 @@ files=$(git ls-files 2>/dev/null) || files=
 [ -n "$files" ] || files=$(find . -type f -not -path './build*' -not -path './.git/*' | sed 's|^\./||')
 files=$(printf '%s\n' "$files" | while read -r file; do [ ! -f "$file" ] || echo "$file"; done)
 of() { printf '%s\n' "$files" | grep -E "$1"; }
-code=$(of '\.(c|h|py|sh|java)$|^(quickstart|tests/run|\.ci/run|bench/run)$')
+code=$(of '\.(c|h|py|sh|java|js)$|^(quickstart|tests/run|\.ci/run|bench/run)$')
 c=$(of '\.[ch]$')
 text=$(of . | grep -vE '^tests/fuzz/corpus/|\.tsv$')
 failed=0

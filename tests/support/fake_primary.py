@@ -291,9 +291,9 @@ class Client(Reader):
             return True
 
 
-def get(port, target="/bench/_search", method="GET", fields=(), body=None, **options):
+def get(port, target="/bench/_search", method="GET", fields=(), body=None, host="tandem", **options):
     """One request on a connection of its own."""
-    head = "%s %s HTTP/1.1\r\nHost: tandem\r\n" % (method, target)
+    head = "%s %s HTTP/1.1\r\nHost: %s\r\n" % (method, target, host)
     head += "".join("%s: %s\r\n" % field for field in fields)
     if body is not None:
         head += "Content-Length: %d\r\nContent-Type: application/json\r\n" % len(body)

@@ -65,6 +65,11 @@ install_idle() {
     return $code
 }
 
+# What the tests of clients need beyond Python's packages; rsyslog would begin to log this machine.
+install_clients() {
+    install_idle rsyslog && install_packages rsyslog-elasticsearch
+}
+
 # Where everything goes that is downloaded; engine.py decides the same.
 cache_folder() {
     echo "${TANDEM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/tandem}"

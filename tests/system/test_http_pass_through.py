@@ -300,7 +300,9 @@ def test_a_loop_is_seen(primary, port):
 
 NODES = (b'{"_nodes":{"total":1,"successful":1,"failed":0},"cluster_name":"fake","nodes":{"n1":{"name":"n",'
          b'"http":{"bound_address":["10.0.0.1:9200"],"publish_address":"10.0.0.1:9200","max_content_length_in_bytes":1}}}}')
-SNIFFING = ("/_nodes/http", "/_nodes/_all/http", "/_nodes/n1/http", "/_nodes/_all/http?pretty&filter_path=nodes")
+# As the clients of all languages do it, .NET and PHP last.
+SNIFFING = ("/_nodes/http", "/_nodes/_all/http", "/_nodes/n1/http", "/_nodes/_all/http?pretty&filter_path=nodes",
+            "/_nodes/http,settings?flat_settings=true", "/_nodes/")
 
 
 @pytest.mark.parametrize("target", SNIFFING)
@@ -308,9 +310,9 @@ def test_sniffing_clients_are_told_to_stay(primary, port, target):
     for data in (answer(200, NODES), answer(200, chunked(NODES[:50], NODES[50:]), [("Transfer-Encoding", "chunked")],
                                             length=False)):
         says(primary, data)
-        got = get(port, target, fields=[("Accept-Encoding", "gzip")])
-        (node,) = json.loads(got.body)["nodes"].values()
         tandem = "127.0.0.1:%d" % port
+        got = get(port, target, fields=[("Accept-Encoding", "gzip")], host=tandem)
+        (node,) = json.loads(got.body)["nodes"].values()
         assert (node["http"]["publish_address"], node["http"]["bound_address"]) == (tandem, [tandem]), got.body
         assert b"10.0.0.1" not in got.body
         assert primary.requests[-1].get("Accept-Encoding") is None
@@ -330,6 +332,30 @@ def test_what_sniffing_clients_are_told_is_a_setting(settings, named):
     finally:
         proxy.stop()
         primary.stop()
+
+
+def told(port, host):
+    (node,) = json.loads(get(port, "/_nodes/http", host=host).body)["nodes"].values()
+    return node["http"]["publish_address"]
+
+
+def test_a_sniffing_client_is_told_the_name_under_which_it_came(primary, port):
+    says(primary, answer(200, NODES))
+    for host in ("search.example:9200", "10.1.2.3:80", "[fd00::7]:9200"):
+        assert told(port, host) == host
+    assert [told(port, host) for host in ("search2", "10.1.2.3", "[fd00::7]")] == [
+        "search2:80", "10.1.2.3:80", "[fd00::7]:80"]
+    # An old client that names no host hears where we listen.
+    with Client(port) as client:
+        got = client.send(b"GET /_nodes/http HTTP/1.0\r\n\r\n").read()
+    assert b'"publish_address":"127.0.0.1:%d"' % port in got.body, got.body
+
+
+def test_what_is_said_of_nodes_without_their_addresses_is_untouched(primary, port):
+    said = b'{ "nodes" : { "n1" : { "jvm" : { "pid" : 7, "load" : 0.10 } } } }'
+    says(primary, answer(200, said))
+    for target in ("/_nodes/jvm?pretty", "/_nodes/n1/jvm?pretty"):
+        assert get(port, target).body == said
 
 
 def test_a_slow_reader_costs_one_buffer(pair, primary, port):

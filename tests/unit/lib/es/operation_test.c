@@ -208,8 +208,14 @@ static void reads_that_post_and_calls_that_act_on_get(void **state)
     expect("GET", "/_refresh", OP_MAINTENANCE, OP_KIND_NONE);
     expect("GET", "/logs/_flush", OP_MAINTENANCE, OP_KIND_NONE);
     expect("GET", "/_security/enroll/node", OP_ADMIN, OP_KIND_NONE);
+    /* As the clients sniff: Go, Java, Ruby; JavaScript, Python; .NET; PHP. */
     expect("GET", "/_nodes/http", OP_READ, OP_KIND_NODES_HTTP);
     expect("GET", "/_nodes/_all/http", OP_READ, OP_KIND_NODES_HTTP);
+    expect("GET", "/_nodes/http,settings", OP_READ, OP_KIND_NODES_HTTP);
+    expect("GET", "/_nodes/", OP_READ, OP_KIND_NODES_HTTP);
+    expect("GET", "/_nodes/a,b/settings,http", OP_READ, OP_KIND_NODES_HTTP);
+    expect("GET", "/_nodes/a/stats", OP_READ, OP_KIND_NONE);
+    expect("GET", "/_nodes/hot_threads", OP_READ, OP_KIND_NONE);
     expect("GET", "/_nodes/stats", OP_READ, OP_KIND_NONE);
     expect("HEAD", "/_cluster/health", OP_READ, OP_KIND_NONE);
     expect("OPTIONS", "/anything", OP_READ, OP_KIND_NONE);

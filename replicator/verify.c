@@ -1,9 +1,12 @@
 /* verify.c - compares a standby with the primary, index by index and shard by shard, while writes
  * go on; makes it equal when that is asked for.
  *
- *     NEXT -> COUNTING -> SUMMING -> (RECOUNTING) -> COLLECTING -> SETTLING -> NEXT ... -> ENDED
- *                            ^__________|________________________________|
+ *     NEXT -> DEFINING -> COUNTING -> SUMMING -> (RECOUNTING) -> COLLECTING -> SETTLING
+ *      ^ |                               ^__________|________________________________| |
+ *      |  -> OBJECTS, ENDED               ____________________________________________/
+ *      |_________________________________/
  *
+ * First the definitions (verify_definitions.c): of each index, and of what is no index once. Then:
  * For each shard: the digests of both sides are summed up per bucket (verify_scan.c); where a
  * bucket differs its documents are read once more, and those that differ are looked at one by one
  * until it is certain (verify_settle.c). A repair does all of it first, and then writes.
@@ -36,6 +39,8 @@
 #define BACKOFF_MAX_US (30 * UINT64_C(1000000))
 #define FOUND_MAX 100000
 #define SHOWN_MAX 200
+/* So long what was found can be read, before the audit begins a verification of its own. */
+#define READ_US (60 * UINT64_C(1000000))
 /* So many documents that only the standby has are no sign of a loss. */
 #define EXTRA_HARMLESS 100
 #define EXTRA_PERCENT 10
@@ -45,7 +50,9 @@ static const struct {
     unsigned next; /* the states that may follow, as bits */
 } states[] = {
     [VERIFY_NONE] = {"none", BIT(VERIFY_NEXT)},
-    [VERIFY_NEXT] = {"running", BIT(VERIFY_COUNTING) | BIT(VERIFY_ENDED)},
+    [VERIFY_NEXT] = {"running", BIT(VERIFY_OBJECTS) | BIT(VERIFY_DEFINING) | BIT(VERIFY_ENDED)},
+    [VERIFY_OBJECTS] = {"running", BIT(VERIFY_NEXT) | BIT(VERIFY_ENDED)},
+    [VERIFY_DEFINING] = {"running", BIT(VERIFY_COUNTING) | BIT(VERIFY_NEXT) | BIT(VERIFY_ENDED)},
     [VERIFY_COUNTING] = {"running", BIT(VERIFY_SUMMING) | BIT(VERIFY_NEXT) | BIT(VERIFY_ENDED)},
     [VERIFY_SUMMING] = {"running", BIT(VERIFY_SUMMING) | BIT(VERIFY_RECOUNTING) |
                                        BIT(VERIFY_COLLECTING) | BIT(VERIFY_SETTLING) |
@@ -544,6 +551,18 @@ static void begin_index(struct verify *verify, const struct life *life)
     take_room(verify);
     verify->result =
         json_pack("{s:s, s:i, s:i}", "index", life->name, "documents", 0, "standby_documents", 0);
+    verify_set_state(verify, VERIFY_DEFINING);
+    if (life->state == LIFE_READY)
+        verify_look_begin(verify);
+    else
+        verify_skip(verify, "it is not ready on the standby; see its state");
+}
+
+/* Its definition was looked at. */
+static void begin_documents(struct verify *verify)
+{
+    const struct life *life = verify_life(verify);
+    verify_look_fini(&verify->look);
     verify_set_state(verify, VERIFY_COUNTING);
     if (life->state != LIFE_READY)
         verify_skip(verify, "it is not ready on the standby; see its state");
@@ -553,9 +572,17 @@ static void begin_index(struct verify *verify, const struct life *life)
         verify_skip(verify, "it is closed, and can't be read");
 }
 
+static void end_objects(struct verify *verify)
+{
+    verify_look_fini(&verify->look);
+    verify_set_state(verify, VERIFY_NEXT);
+    save(verify);
+}
+
 static void end(struct verify *verify)
 {
     verify_set_state(verify, VERIFY_ENDED);
+    verify->ended_us = verify->sb->world->now_us(verify->sb);
     save(verify);
     log_info(verify->sb->name, "%s has ended (indices=%zu)",
              verify->apply ? "a repair" : "a verification", json_array_size(verify->results));
@@ -564,10 +591,14 @@ static void end(struct verify *verify)
 static void choose_index(struct verify *verify)
 {
     struct life *life = next_life(verify);
-    if (life == NULL)
-        end(verify);
-    else
+    if (life != NULL) {
         begin_index(verify, life);
+    } else if (verify->pattern == NULL && verify->objects == NULL) {
+        verify_set_state(verify, VERIFY_OBJECTS);
+        verify_look_begin(verify);
+    } else {
+        end(verify);
+    }
 }
 
 /* ---- turns ---- */
@@ -577,6 +608,14 @@ static void turn(struct verify *verify, uint64_t now_us)
     switch (verify->state) {
     case VERIFY_NEXT:
         choose_index(verify);
+        break;
+    case VERIFY_OBJECTS:
+        if (verify_look_turn(verify, now_us))
+            end_objects(verify);
+        break;
+    case VERIFY_DEFINING:
+        if (verify_look_turn(verify, now_us))
+            begin_documents(verify);
         break;
     case VERIFY_COUNTING:
     case VERIFY_RECOUNTING:
@@ -619,7 +658,8 @@ void verify_tick(struct standby *sb, uint64_t now_us)
     struct verify *verify = sb->verify;
     if (!is_running(verify) || sb->state != STANDBY_RUNNING)
         return;
-    if (verify->state != VERIFY_NEXT && verify_life(verify) == NULL) {
+    bool of_index = verify->state != VERIFY_NEXT && verify->state != VERIFY_OBJECTS;
+    if (of_index && verify_life(verify) == NULL) {
         if (!calls_are_under_way(verify))
             verify_skip(verify, "it was deleted meanwhile");
         return;
@@ -639,10 +679,10 @@ void verify_on_item(struct standby *sb)
 static void save(struct verify *verify)
 {
     struct standby *sb = verify->sb;
-    json_t *json = json_pack("{s:s?, s:b, s:b, s:I, s:b, s:O}", "pattern", verify->pattern, "apply",
-                             verify->apply, "force", verify->force, "incarnation",
-                             (json_int_t)verify->incarnation, "ended",
-                             verify->state == VERIFY_ENDED, "results", verify->results);
+    json_t *json = json_pack(
+        "{s:s?, s:b, s:b, s:I, s:b, s:O, s:O*}", "pattern", verify->pattern, "apply", verify->apply,
+        "force", verify->force, "incarnation", (json_int_t)verify->incarnation, "ended",
+        verify->state == VERIFY_ENDED, "results", verify->results, "objects", verify->objects);
     char *text = json_dumps(json, JSON_COMPACT);
     enum status status = store_begin(sb->store);
     if (status == STATUS_OK)
@@ -670,11 +710,14 @@ static void start(struct verify *verify, const char *pattern, bool apply, bool f
     verify->pattern = pattern == NULL ? NULL : bytes_strdup(pattern);
     verify->apply = apply;
     verify->force = force;
+    verify->for_audit = false;
     verify->incarnation = 0;
     verify->why[0] = '\0';
     verify->retry_us = verify->backoff_us = 0;
     json_decref(verify->results);
     verify->results = json_array();
+    json_decref(verify->objects);
+    verify->objects = NULL;
     verify_set_state(verify, VERIFY_NEXT);
 }
 
@@ -692,6 +735,19 @@ int verify_begin(struct standby *sb, const char *pattern, bool apply, bool force
     start(verify, pattern, apply, force);
     save(verify);
     return sb->state == STANDBY_STOPPED ? -2 : count;
+}
+
+bool verify_is_free(const struct standby *sb, uint64_t now_us)
+{
+    const struct verify *verify = sb->verify;
+    return verify == NULL || (!is_running(verify) && (verify->for_audit || verify->ended_us == 0 ||
+                                                      now_us > verify->ended_us + READ_US));
+}
+
+void verify_begin_for_audit(struct standby *sb, const char *index, bool repair)
+{
+    if (verify_begin(sb, index, repair, false) > 0)
+        sb->verify->for_audit = true;
 }
 
 bool verify_cancel(struct standby *sb)
@@ -726,6 +782,7 @@ void verify_load(struct standby *sb)
         json_decref(verify->results);
         verify->results = json_incref(json_object_get(json, "results"));
     }
+    verify->objects = json_incref(json_object_get(json, "objects"));
     if (json_is_true(json_object_get(json, "ended")))
         verify_set_state(verify, VERIFY_ENDED);
     json_decref(json);
@@ -747,7 +804,7 @@ const char *verify_refused(const struct standby *sb)
 static double done_of_index(const struct verify *verify)
 {
     double done = 0;
-    if (verify->shard_count == 0 || verify->applying)
+    if (verify->shard_count == 0 || verify->applying || verify->state == VERIFY_DEFINING)
         return verify->applying ? 1 : 0;
     for (int side = 0; side < VERIFY_SIDES; side++) {
         const struct verify_scan *scan = &verify->scans[side];
@@ -762,11 +819,12 @@ json_t *verify_report(const struct standby *sb)
     const struct verify *verify = sb->verify;
     if (verify == NULL)
         return json_pack("{s:s, s:[]}", "state", states[VERIFY_NONE].name, "indices");
-    json_t *json = json_pack("{s:s, s:s, s:O, s:s}", "state", states[verify->state].name, "what",
-                             verify->apply ? "repair" : "verify", "indices", verify->results, "why",
-                             verify->why);
+    json_t *json = json_pack("{s:s, s:s, s:O, s:O?, s:s}", "state", states[verify->state].name,
+                             "what", verify->apply ? "repair" : "verify", "indices",
+                             verify->results, "objects", verify->objects, "why", verify->why);
     struct life *life = life_find(((struct standby *)(uintptr_t)sb), verify->incarnation);
-    if (is_running(verify) && life != NULL && verify->state != VERIFY_NEXT) {
+    if (is_running(verify) && life != NULL && verify->state != VERIFY_NEXT &&
+        verify->state != VERIFY_OBJECTS) {
         json_object_set_new(json, "index", json_string(life->name));
         json_object_set_new(json, "index_done", json_real(done_of_index(verify)));
     }
@@ -784,12 +842,14 @@ void verify_free(struct standby *sb)
         free(verify->reach[side]);
     }
     drop_all(verify);
+    verify_look_fini(&verify->look);
     buffer_fini(&verify->asked);
     free(verify->highest);
     free(verify->terms);
     free(verify->pattern);
     json_decref(verify->result);
     json_decref(verify->results);
+    json_decref(verify->objects);
     free(verify);
     sb->verify = NULL;
 }

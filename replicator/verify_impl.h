@@ -17,6 +17,8 @@ enum verify_side_number { ON_PRIMARY, ON_STANDBY, VERIFY_SIDES };
 enum verify_state {
     VERIFY_NONE,
     VERIFY_NEXT,       /* chooses the next index */
+    VERIFY_OBJECTS,    /* definitions that are no indices */
+    VERIFY_DEFINING,   /* the index' definition */
     VERIFY_COUNTING,   /* what shards it has on both sides, and how far they reach */
     VERIFY_SUMMING,    /* digests of one shard, on both sides */
     VERIFY_RECOUNTING, /* the standby has something newer: does the primary by now, too? */
@@ -58,11 +60,31 @@ struct verify_scan {
     struct es_call call;
 };
 
+/* A look at the definitions of both sides: of an index, or of all objects that are none. */
+struct verify_look {
+    int step;       /* see verify_definitions.c */
+    size_t call;    /* of the step's side, the next */
+    unsigned looks; /* that are through */
+    uint64_t begun_us;
+    uint64_t hold_until_us;     /* while the standby is read nothing is applied */
+    uint64_t applied_seen;      /* definitions_applied when the standby was asked */
+    json_t *read[VERIFY_SIDES]; /* owned: of an index its definition, else parts */
+    json_t *applied;            /* owned, parts: what the standby was given; NULL: not known */
+    json_t *states;             /* owned: of the objects */
+    json_t *primary, *there;    /* owned, parts: what is compared */
+    json_t *found;              /* owned: the differences */
+    json_t *since;              /* owned: each of them -> since when, in us */
+    bool mending;               /* what differed was put once more */
+    json_int_t to_mend;
+};
+
 struct verify {
     struct standby *sb;
     enum verify_state state; /* moved by verify_set_state() only */
     char *pattern;           /* owned; NULL: all */
     bool apply, force;
+    bool for_audit;       /* nobody asked for it */
+    uint64_t ended_us;    /* 0: none has ended since the start */
     uint32_t incarnation; /* of the index that is looked at, or was last */
     size_t shard, shard_count;
     /* Per shard, owned: up to where it is read (on the primary: what all copies have), and for the
@@ -76,6 +98,7 @@ struct verify {
     struct difference *found; /* of this index, not settled or different */
     bool truncated;           /* there were more than are kept */
     bool applying;            /* the index was looked at as a whole, and is made equal now */
+    struct verify_look look;
     /* settling */
     int step, rounds;
     struct es_call call;
@@ -86,6 +109,7 @@ struct verify {
     uint64_t retry_us, backoff_us;
     char why[300];            /* what it waits for */
     json_t *result, *results; /* owned; of this index, of all before it */
+    json_t *objects;          /* owned: what was found of objects; NULL: nothing yet */
 };
 
 /* ---- verify.c ---- */
@@ -110,6 +134,13 @@ struct difference *verify_difference(struct verify *verify, size_t shard, struct
 void verify_set_routing(struct difference *difference, bool routed, struct span routing);
 void verify_drop_difference(struct verify *verify, struct difference *difference);
 bool verify_is_equal(const struct difference *difference);
+
+/* ---- verify_definitions.c ---- */
+/* In VERIFY_OBJECTS of all objects, in VERIFY_DEFINING of the index. */
+void verify_look_begin(struct verify *verify);
+/* True when what was found is in `objects`, or in the index' result. */
+bool verify_look_turn(struct verify *verify, uint64_t now_us);
+void verify_look_fini(struct verify_look *look);
 
 /* ---- verify_scan.c ---- */
 /* V of an operation of the present index. */

@@ -176,6 +176,17 @@ static void replay_all(struct sim *sim)
         snprintf(sim->checker, sizeof sim->checker, "C6");
 }
 
+/* Definitions that a verification found to differ: nobody spoils any. */
+static void check_definitions(struct sim *sim, const json_t *found)
+{
+    static const char *const kinds[] = {"missing", "extra", "different", "in_flight"};
+    char *text = json_dumps(found, JSON_COMPACT | JSON_ENCODE_ANY);
+    for (size_t k = 0; k < COUNT_OF(kinds); k++)
+        if (!failed(sim) && json_integer_value(json_object_get(found, kinds[k])) != 0)
+            sim_fail(sim, "C3", "equal definitions are said to differ: %s", text);
+    free(text);
+}
+
 /* Runs a verification, or a repair, to its end; how many documents it found to differ, and LEFT as
  * they were. */
 static json_int_t run_verify(struct sim *sim, bool repair, json_int_t *left)
@@ -201,7 +212,11 @@ static json_int_t run_verify(struct sim *sim, bool repair, json_int_t *left)
         for (size_t k = 0; k < COUNT_OF(kinds); k++)
             found += json_integer_value(json_object_get(index, kinds[k]));
         *left += json_integer_value(json_object_get(index, "left"));
+        check_definitions(sim, json_object_get(index, "definitions"));
     }
+    if (!failed(sim) && json_object_get(report, "objects") == NULL)
+        sim_fail(sim, "C3", "a verification did not look at templates and pipelines");
+    check_definitions(sim, json_object_get(report, "objects"));
     json_decref(report);
     return found;
 }

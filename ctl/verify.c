@@ -17,18 +17,27 @@
 
 struct wish {
     const char *standby, *index;
+    double sample; /* percent; 0: all */
     bool repair, apply, force, cancel, json;
 };
 
+/* "5%", or "5" */
+static bool parse_sample(const char *text, double *percent)
+{
+    char *end;
+
+    *percent = strtod(text, &end);
+    end += *end == '%';
+    return end != text && *end == '\0' && *percent > 0 && *percent <= 100;
+}
+
 static bool parse(struct ctl *ctl, struct wish *wish)
 {
-    static const struct option options[] = {{"standby", required_argument, NULL, 's'},
-                                            {"index", required_argument, NULL, 'i'},
-                                            {"apply", no_argument, NULL, 'a'},
-                                            {"force", no_argument, NULL, 'f'},
-                                            {"cancel", no_argument, NULL, 'c'},
-                                            {"json", no_argument, NULL, 'j'},
-                                            {NULL, 0, NULL, 0}};
+    static const struct option options[] = {
+        {"standby", required_argument, NULL, 's'}, {"index", required_argument, NULL, 'i'},
+        {"apply", no_argument, NULL, 'a'},         {"force", no_argument, NULL, 'f'},
+        {"cancel", no_argument, NULL, 'c'},        {"json", no_argument, NULL, 'j'},
+        {"sample", required_argument, NULL, 'p'},  {NULL, 0, NULL, 0}};
     int option;
 
     optind = 0; /* begin anew, and let options and words mix */
@@ -45,6 +54,14 @@ static bool parse(struct ctl *ctl, struct wish *wish)
             wish->cancel = true;
         else if (option == 'j')
             wish->json = true;
+        else if (option == 'p' && wish->repair)
+            return ctl_usage("--sample is for verify: a sample is not repaired") == CTL_DONE;
+        else if (option == 'p' && !parse_sample(optarg, &wish->sample))
+            return ctl_usage("--sample takes a percentage above 0, up to 100%%, such as 5%%, not "
+                             "%s",
+                             optarg) == CTL_DONE;
+        else if (option == 'p')
+            ;
         else if (option == 'a' || option == 'f')
             return ctl_usage("--%s is for repair", option == 'a' ? "apply" : "force") == CTL_DONE;
         else
@@ -142,16 +159,35 @@ static void show_definitions(const char *what, const json_t *found)
     show_repaired(found);
 }
 
+/* A sample says nothing of what it did not look at. */
+static void show_sample(const json_t *index)
+{
+    const json_t *sample = json_object_get(index, "sample");
+
+    if (differences_of(index) == 0)
+        printf("  %s: no difference in a sample: ", json_text(index, "index", "?"));
+    else
+        fputs("    that was a sample: ", stdout);
+    printf("%" JSON_INTEGER_FORMAT " of %" JSON_INTEGER_FORMAT
+           " numbers of the primary, %" JSON_INTEGER_FORMAT " of %" JSON_INTEGER_FORMAT
+           " of the standby; %" JSON_INTEGER_FORMAT " documents\n",
+           number(sample, "numbers"), number(sample, "of"), number(sample, "standby_numbers"),
+           number(sample, "standby_of"), number(index, "documents"));
+}
+
 static void show_index(const json_t *index)
 {
     const char *skipped = json_text(index, "skipped", ""),
                *refused = json_text(index, "refused", "");
     const char *name = json_text(index, "index", "?");
+    bool sampled = json_is_object(json_object_get(index, "sample"));
     char what[300];
 
     snprintf(what, sizeof what, "%.255s, its definition", name);
     if (*skipped != '\0') {
         printf("  %s: not compared: %s\n", name, skipped);
+    } else if (differences_of(index) == 0 && sampled) {
+        show_sample(index);
     } else if (differences_of(index) == 0) {
         printf("  %s: equal, %" JSON_INTEGER_FORMAT " documents\n", name,
                number(index, "documents"));
@@ -163,6 +199,8 @@ static void show_index(const json_t *index)
                number(index, "different"),
                json_is_true(json_object_get(index, "truncated")) ? " (at least)" : "");
         show_documents(index);
+        if (sampled)
+            show_sample(index);
         if (*refused != '\0')
             printf("    nothing was written: %s. Look at the primary; --force writes all the "
                    "same\n",
@@ -189,7 +227,9 @@ static void show_result(const struct wish *wish, const json_t *report, bool well
     if (json_is_object(objects) && differences_of(objects) == 0 && !waits)
         puts("  templates, pipelines, scripts: equal");
     show_definitions("templates, pipelines, scripts, names of indices", objects);
-    if (well)
+    if (well && wish->sample != 0)
+        puts("no difference was found in the samples; the rest was not looked at");
+    else if (well)
         puts("the standby is equal to the primary in all of them");
     else if (wish->repair && !wish->apply && differences != 0)
         puts("nothing was changed; --apply makes the standby equal to the primary");
@@ -265,6 +305,8 @@ static enum ctl_exit run(struct ctl *ctl, struct wish *wish)
         buffer_append_cstr(&target, "/cancel");
     buffer_appendf(&target, "?repair=%s&force=%s", wish->apply ? "true" : "false",
                    wish->force ? "true" : "false");
+    if (wish->sample != 0)
+        buffer_appendf(&target, "&sample=%.6f", wish->sample);
     if (wish->index != NULL) {
         buffer_append_cstr(&target, "&index=");
         http_percent_encode(span_cstr(wish->index), &target);

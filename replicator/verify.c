@@ -9,7 +9,8 @@
  * First the definitions (verify_definitions.c): of each index, and of what is no index once. Then:
  * For each shard: the digests of both sides are summed up per bucket (verify_scan.c); where a
  * bucket differs its documents are read once more, and those that differ are looked at one by one
- * until it is certain (verify_settle.c). A repair does all of it first, and then writes.
+ * until it is certain (verify_settle.c). A repair does all of it first, and then writes. A sample
+ * looks at a random part of each shard instead (SAMPLING, verify_sample.c), and settles that.
  *
  * What must hold:
  *   - What is under way is no difference.
@@ -53,7 +54,9 @@ static const struct {
     [VERIFY_NEXT] = {"running", BIT(VERIFY_OBJECTS) | BIT(VERIFY_DEFINING) | BIT(VERIFY_ENDED)},
     [VERIFY_OBJECTS] = {"running", BIT(VERIFY_NEXT) | BIT(VERIFY_ENDED)},
     [VERIFY_DEFINING] = {"running", BIT(VERIFY_COUNTING) | BIT(VERIFY_NEXT) | BIT(VERIFY_ENDED)},
-    [VERIFY_COUNTING] = {"running", BIT(VERIFY_SUMMING) | BIT(VERIFY_NEXT) | BIT(VERIFY_ENDED)},
+    [VERIFY_SAMPLING] = {"running", BIT(VERIFY_SETTLING) | BIT(VERIFY_NEXT) | BIT(VERIFY_ENDED)},
+    [VERIFY_COUNTING] = {"running", BIT(VERIFY_SAMPLING) | BIT(VERIFY_SUMMING) | BIT(VERIFY_NEXT) |
+                                        BIT(VERIFY_ENDED)},
     [VERIFY_SUMMING] = {"running", BIT(VERIFY_SUMMING) | BIT(VERIFY_RECOUNTING) |
                                        BIT(VERIFY_COLLECTING) | BIT(VERIFY_SETTLING) |
                                        BIT(VERIFY_NEXT) | BIT(VERIFY_ENDED)},
@@ -61,7 +64,8 @@ static const struct {
                                           BIT(VERIFY_SETTLING) | BIT(VERIFY_NEXT) |
                                           BIT(VERIFY_ENDED)},
     [VERIFY_COLLECTING] = {"running", BIT(VERIFY_SETTLING) | BIT(VERIFY_NEXT) | BIT(VERIFY_ENDED)},
-    [VERIFY_SETTLING] = {"running", BIT(VERIFY_SUMMING) | BIT(VERIFY_SETTLING) | BIT(VERIFY_NEXT) |
+    [VERIFY_SETTLING] = {"running", BIT(VERIFY_SAMPLING) | BIT(VERIFY_SUMMING) |
+                                        BIT(VERIFY_SETTLING) | BIT(VERIFY_NEXT) |
                                         BIT(VERIFY_ENDED)},
     [VERIFY_ENDED] = {"ended", BIT(VERIFY_NEXT)},
 };
@@ -140,6 +144,12 @@ bool verify_is_equal(const struct difference *difference)
     if (!ours->found || !theirs->found)
         return ours->found == theirs->found;
     return theirs->version >= ours->version && theirs->content == ours->content;
+}
+
+bool verify_is_same(const struct version_seen *a, const struct version_seen *b)
+{
+    return a->found == b->found &&
+           (!a->found || (a->version == b->version && a->content == b->content));
 }
 
 /* White space between the members means nothing, and the standby has it in one line. */
@@ -303,6 +313,8 @@ static const char *refusal(const struct verify *verify)
 static void judge_index(struct verify *verify)
 {
     note_differences(verify);
+    if (verify->sample != 0)
+        verify_sample_note(verify);
     const char *why = verify->force ? NULL : refusal(verify);
     if (!verify->apply || HASH_COUNT(verify->found) == 0) {
         end_index(verify);
@@ -340,6 +352,11 @@ static void end_repair(struct verify *verify)
 
 static void begin_shard(struct verify *verify)
 {
+    if (verify->sample != 0) {
+        verify_set_state(verify, VERIFY_SAMPLING);
+        verify_sample_begin(verify);
+        return;
+    }
     verify_set_state(verify, VERIFY_SUMMING);
     verify_scan_begin(verify);
 }
@@ -549,6 +566,7 @@ static void begin_index(struct verify *verify, const struct life *life)
     verify->step = 0;
     verify->truncated = verify->applying = false;
     take_room(verify);
+    verify_sample_reset(verify);
     verify->result =
         json_pack("{s:s, s:i, s:i}", "index", life->name, "documents", 0, "standby_documents", 0);
     verify_set_state(verify, VERIFY_DEFINING);
@@ -633,6 +651,12 @@ static void turn(struct verify *verify, uint64_t now_us)
             verify_settle_begin(verify);
         }
         break;
+    case VERIFY_SAMPLING:
+        if (verify_sample_turn(verify, now_us)) {
+            verify_set_state(verify, VERIFY_SETTLING);
+            verify_settle_begin(verify);
+        }
+        break;
     case VERIFY_SETTLING:
         if (!verify_settle_turn(verify, now_us))
             break;
@@ -679,10 +703,11 @@ void verify_on_item(struct standby *sb)
 static void save(struct verify *verify)
 {
     struct standby *sb = verify->sb;
-    json_t *json = json_pack(
-        "{s:s?, s:b, s:b, s:I, s:b, s:O, s:O*}", "pattern", verify->pattern, "apply", verify->apply,
-        "force", verify->force, "incarnation", (json_int_t)verify->incarnation, "ended",
-        verify->state == VERIFY_ENDED, "results", verify->results, "objects", verify->objects);
+    json_t *json =
+        json_pack("{s:s?, s:b, s:b, s:f, s:I, s:b, s:O, s:O*}", "pattern", verify->pattern, "apply",
+                  verify->apply, "force", verify->force, "sample", verify->sample, "incarnation",
+                  (json_int_t)verify->incarnation, "ended", verify->state == VERIFY_ENDED,
+                  "results", verify->results, "objects", verify->objects);
     char *text = json_dumps(json, JSON_COMPACT);
     enum status status = store_begin(sb->store);
     if (status == STATUS_OK)
@@ -704,12 +729,13 @@ static struct verify *verify_get(struct standby *sb)
     return sb->verify = verify;
 }
 
-static void start(struct verify *verify, const char *pattern, bool apply, bool force)
+static void start(struct verify *verify, const char *pattern, bool apply, bool force, double sample)
 {
     free(verify->pattern);
     verify->pattern = pattern == NULL ? NULL : bytes_strdup(pattern);
     verify->apply = apply;
     verify->force = force;
+    verify->sample = sample;
     verify->for_audit = false;
     verify->incarnation = 0;
     verify->why[0] = '\0';
@@ -721,7 +747,7 @@ static void start(struct verify *verify, const char *pattern, bool apply, bool f
     verify_set_state(verify, VERIFY_NEXT);
 }
 
-int verify_begin(struct standby *sb, const char *pattern, bool apply, bool force)
+int verify_begin(struct standby *sb, const char *pattern, bool apply, bool force, double sample)
 {
     struct verify *verify = verify_get(sb);
     int count = 0;
@@ -732,7 +758,8 @@ int verify_begin(struct standby *sb, const char *pattern, bool apply, bool force
         count += matches(&wanted, life);
     if (count == 0)
         return 0;
-    start(verify, pattern, apply, force);
+    CHECK(sample >= 0 && sample <= 100 && (sample == 0 || !apply));
+    start(verify, pattern, apply, force, sample);
     save(verify);
     return sb->state == STANDBY_STOPPED ? -2 : count;
 }
@@ -746,7 +773,7 @@ bool verify_is_free(const struct standby *sb, uint64_t now_us)
 
 void verify_begin_for_audit(struct standby *sb, const char *index, bool repair)
 {
-    if (verify_begin(sb, index, repair, false) > 0)
+    if (verify_begin(sb, index, repair, false, 0) > 0)
         sb->verify->for_audit = true;
 }
 
@@ -776,7 +803,8 @@ void verify_load(struct standby *sb)
     struct verify *verify = verify_get(sb);
     start(verify, json_string_value(json_object_get(json, "pattern")),
           json_is_true(json_object_get(json, "apply")),
-          json_is_true(json_object_get(json, "force")));
+          json_is_true(json_object_get(json, "force")),
+          json_number_value(json_object_get(json, "sample")));
     verify->incarnation = (uint32_t)json_integer_value(json_object_get(json, "incarnation"));
     if (json_is_array(json_object_get(json, "results"))) {
         json_decref(verify->results);
@@ -822,6 +850,8 @@ json_t *verify_report(const struct standby *sb)
     json_t *json = json_pack("{s:s, s:s, s:O, s:O?, s:s}", "state", states[verify->state].name,
                              "what", verify->apply ? "repair" : "verify", "indices",
                              verify->results, "objects", verify->objects, "why", verify->why);
+    if (verify->sample != 0)
+        json_object_set_new(json, "sample", json_real(verify->sample));
     struct life *life = life_find(((struct standby *)(uintptr_t)sb), verify->incarnation);
     if (is_running(verify) && life != NULL && verify->state != VERIFY_NEXT &&
         verify->state != VERIFY_OBJECTS) {

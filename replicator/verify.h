@@ -10,9 +10,10 @@
 #include "replicator/standby.h"
 
 /* Begins with the indices that match PATTERN (NULL: all). APPLY: what differs is made equal, unless
- * the primary looks as if it had lost data; FORCE: also then. How many indices; 0: none matches,
- * -1: one is under way already, -2: it could not be stored. */
-int verify_begin(struct standby *sb, const char *pattern, bool apply, bool force);
+ * the primary looks as if it had lost data; FORCE: also then. SAMPLE: so many percent of each index
+ * are looked at, never with APPLY; 0: all. How many indices; 0: none matches, -1: one is under way
+ * already, -2: it could not be stored. */
+int verify_begin(struct standby *sb, const char *pattern, bool apply, bool force, double sample);
 bool verify_is_running(const struct standby *sb);
 /* True when the audit may begin one: none is under way, and whoever asked for the last one has had
  * the time to read what was found. */

@@ -7,6 +7,7 @@
 #define TANDEM_REPLICATOR_VERIFY_IMPL_H
 
 #include "es/outcome.h"
+#include "replicator/sample.h"
 #include "replicator/verify.h"
 
 #define VERIFY_BUCKETS 4096
@@ -21,6 +22,7 @@ enum verify_state {
     VERIFY_DEFINING,   /* the index' definition */
     VERIFY_COUNTING,   /* what shards it has on both sides, and how far they reach */
     VERIFY_SUMMING,    /* digests of one shard, on both sides */
+    VERIFY_SAMPLING,   /* or a random part of its documents */
     VERIFY_RECOUNTING, /* the standby has something newer: does the primary by now, too? */
     VERIFY_COLLECTING, /* the documents of buckets that differ */
     VERIFY_SETTLING,   /* looks at those again, one by one: is it a difference, or under way? */
@@ -41,8 +43,9 @@ struct difference {
         int64_t version;  /* V: on the primary computed, on the standby stored */
         uint64_t content; /* digest, of the routing too */
     } seen[VERIFY_SIDES];
-    bool settled;  /* it is a difference for certain */
-    bool given_up; /* it can't be made equal */
+    bool looked_up; /* of a sample: on the other side, too */
+    bool settled;   /* it is a difference for certain */
+    bool given_up;  /* it can't be made equal */
     unsigned tries;
     bool ahead; /* the standby has a version that the primary has never reached */
     UT_hash_handle hh;
@@ -99,6 +102,13 @@ struct verify {
     bool truncated;           /* there were more than are kept */
     bool applying;            /* the index was looked at as a whole, and is made equal now */
     struct verify_look look;
+    /* a sample */
+    double sample; /* percent; 0: everything is looked at */
+    uint64_t sample_seed;
+    enum verify_side_number sampled_side;
+    struct sample ranges;                                          /* of the shard there */
+    int64_t sample_numbers[VERIFY_SIDES], sample_of[VERIFY_SIDES]; /* of the index */
+    uint64_t sample_documents[VERIFY_SIDES];
     /* settling */
     int step, rounds;
     struct es_call call;
@@ -134,6 +144,8 @@ struct difference *verify_difference(struct verify *verify, size_t shard, struct
 void verify_set_routing(struct difference *difference, bool routed, struct span routing);
 void verify_drop_difference(struct verify *verify, struct difference *difference);
 bool verify_is_equal(const struct difference *difference);
+/* The same in version and content, or not there either. */
+bool verify_is_same(const struct version_seen *a, const struct version_seen *b);
 
 /* ---- verify_definitions.c ---- */
 /* In VERIFY_OBJECTS of all objects, in VERIFY_DEFINING of the index. */
@@ -146,12 +158,32 @@ void verify_look_fini(struct verify_look *look);
 /* V of an operation of the present index. */
 int64_t verify_version(struct verify *verify, size_t shard, int64_t seq_no);
 void verify_scan_begin(struct verify *verify);
+/* SIDE is read from above ABOVE up to UP_TO. */
+void verify_scan_range(struct verify *verify, enum verify_side_number side, int64_t above,
+                       int64_t up_to);
 /* Goes on with both sides; true when both are through. */
 bool verify_scan_turn(struct verify *verify, uint64_t now_us);
 /* True when some bucket of the shard differs. */
 bool verify_scan_differs(const struct verify *verify);
 
+/* ---- verify_sample.c ---- */
+/* An index begins. */
+void verify_sample_reset(struct verify *verify);
+void verify_sample_begin(struct verify *verify);
+/* True when what does not agree is in `found`. */
+bool verify_sample_turn(struct verify *verify, uint64_t now_us);
+/* Notes in the result how much of the index was looked at. */
+void verify_sample_note(struct verify *verify);
+/* A document of the sample. */
+void verify_sample_take(struct verify *verify, enum verify_side_number side, struct span id,
+                        bool routed, struct span routing, const struct version_seen *seen);
+
 /* ---- verify_settle.c ---- */
+/* Asks SIDE for the documents in `asked`. */
+void verify_ask_documents(struct verify *verify, enum verify_side_number side,
+                          void (*on_done)(struct es_call *call));
+struct version_seen verify_see(struct verify *verify, struct difference *difference,
+                               const struct mget_doc *doc, enum verify_side_number side);
 void verify_settle_begin(struct verify *verify);
 /* True when nothing is left to be looked at. */
 bool verify_settle_turn(struct verify *verify, uint64_t now_us);

@@ -17,15 +17,27 @@
 
 struct wish {
     const char *standby, *index;
-    bool repair, apply, force, cancel;
+    double sample; /* percent; 0: all */
+    bool repair, apply, force, cancel, json;
 };
+
+/* "5%", or "5" */
+static bool parse_sample(const char *text, double *percent)
+{
+    char *end;
+
+    *percent = strtod(text, &end);
+    end += *end == '%';
+    return end != text && *end == '\0' && *percent > 0 && *percent <= 100;
+}
 
 static bool parse(struct ctl *ctl, struct wish *wish)
 {
     static const struct option options[] = {
         {"standby", required_argument, NULL, 's'}, {"index", required_argument, NULL, 'i'},
         {"apply", no_argument, NULL, 'a'},         {"force", no_argument, NULL, 'f'},
-        {"cancel", no_argument, NULL, 'c'},        {NULL, 0, NULL, 0}};
+        {"cancel", no_argument, NULL, 'c'},        {"json", no_argument, NULL, 'j'},
+        {"sample", required_argument, NULL, 'p'},  {NULL, 0, NULL, 0}};
     int option;
 
     optind = 0; /* begin anew, and let options and words mix */
@@ -40,6 +52,16 @@ static bool parse(struct ctl *ctl, struct wish *wish)
             wish->force = true;
         else if (option == 'c')
             wish->cancel = true;
+        else if (option == 'j')
+            wish->json = true;
+        else if (option == 'p' && wish->repair)
+            return ctl_usage("--sample is for verify: a sample is not repaired") == CTL_DONE;
+        else if (option == 'p' && !parse_sample(optarg, &wish->sample))
+            return ctl_usage("--sample takes a percentage above 0, up to 100%%, such as 5%%, not "
+                             "%s",
+                             optarg) == CTL_DONE;
+        else if (option == 'p')
+            ;
         else if (option == 'a' || option == 'f')
             return ctl_usage("--%s is for repair", option == 'a' ? "apply" : "force") == CTL_DONE;
         else
@@ -82,58 +104,154 @@ static void show_documents(const json_t *index)
     }
 }
 
-/* True when the standby has it all. */
-static bool show_index(const json_t *index)
+/* True when all that was looked at is equal, or was made so. */
+static bool is_well(const json_t *found)
+{
+    bool repaired = json_is_integer(json_object_get(found, "repaired"));
+    return differences_of(found) == 0 || (repaired && number(found, "left") == 0);
+}
+
+static bool index_is_well(const json_t *index)
+{
+    return *json_text(index, "skipped", "") == '\0' && is_well(index) &&
+           is_well(json_object_get(index, "definitions"));
+}
+
+static void show_repaired(const json_t *found)
+{
+    if (json_is_integer(json_object_get(found, "repaired")))
+        printf("    %" JSON_INTEGER_FORMAT " were made equal, %" JSON_INTEGER_FORMAT " are left\n",
+               number(found, "repaired"), number(found, "left"));
+}
+
+static void show_definition(const json_t *one)
+{
+    static const char *const words[] = {"kind", "name", "path"};
+    const char *ours = json_text(one, "primary", NULL), *theirs = json_text(one, "standby", NULL);
+
+    printf("      %-9s", json_text(one, "what", "waiting"));
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (*json_text(one, words[i], "") != '\0')
+            printf(" %s", json_text(one, words[i], ""));
+    if (ours != NULL)
+        printf("; primary: %s", ours);
+    if (theirs != NULL)
+        printf("; standby: %s", theirs);
+    if (*json_text(one, "why", "") != '\0')
+        printf(" (%s)", json_text(one, "why", ""));
+    putchar('\n');
+}
+
+/* FOUND of the definitions of WHAT; says nothing when there is nothing to say. */
+static void show_definitions(const char *what, const json_t *found)
+{
+    const json_t *one;
+    size_t at;
+
+    if (differences_of(found) != 0)
+        printf("  %s: %" JSON_INTEGER_FORMAT " are missing, %" JSON_INTEGER_FORMAT
+               " are extra, %" JSON_INTEGER_FORMAT " differ\n",
+               what, number(found, "missing"), number(found, "extra"), number(found, "different"));
+    else if (json_array_size(json_object_get(found, "waiting")) != 0)
+        printf("  %s: equal, but some wait\n", what);
+    json_array_foreach(json_object_get(found, "differences"), at, one) show_definition(one);
+    json_array_foreach(json_object_get(found, "waiting"), at, one) show_definition(one);
+    show_repaired(found);
+}
+
+/* A sample says nothing of what it did not look at. */
+static void show_sample(const json_t *index)
+{
+    const json_t *sample = json_object_get(index, "sample");
+
+    if (differences_of(index) == 0)
+        printf("  %s: no difference in a sample: ", json_text(index, "index", "?"));
+    else
+        fputs("    that was a sample: ", stdout);
+    printf("%" JSON_INTEGER_FORMAT " of %" JSON_INTEGER_FORMAT
+           " numbers of the primary, %" JSON_INTEGER_FORMAT " of %" JSON_INTEGER_FORMAT
+           " of the standby; %" JSON_INTEGER_FORMAT " documents\n",
+           number(sample, "numbers"), number(sample, "of"), number(sample, "standby_numbers"),
+           number(sample, "standby_of"), number(index, "documents"));
+}
+
+static void show_index(const json_t *index)
 {
     const char *skipped = json_text(index, "skipped", ""),
                *refused = json_text(index, "refused", "");
     const char *name = json_text(index, "index", "?");
+    bool sampled = json_is_object(json_object_get(index, "sample"));
+    char what[300];
 
+    snprintf(what, sizeof what, "%.255s, its definition", name);
     if (*skipped != '\0') {
         printf("  %s: not compared: %s\n", name, skipped);
-        return false;
-    }
-    if (differences_of(index) == 0) {
+    } else if (differences_of(index) == 0 && sampled) {
+        show_sample(index);
+    } else if (differences_of(index) == 0) {
         printf("  %s: equal, %" JSON_INTEGER_FORMAT " documents\n", name,
                number(index, "documents"));
-        return true;
+    } else {
+        printf("  %s: of %" JSON_INTEGER_FORMAT " documents %" JSON_INTEGER_FORMAT
+               " are missing, %" JSON_INTEGER_FORMAT " are extra, %" JSON_INTEGER_FORMAT
+               " differ%s\n",
+               name, number(index, "documents"), number(index, "missing"), number(index, "extra"),
+               number(index, "different"),
+               json_is_true(json_object_get(index, "truncated")) ? " (at least)" : "");
+        show_documents(index);
+        if (sampled)
+            show_sample(index);
+        if (*refused != '\0')
+            printf("    nothing was written: %s. Look at the primary; --force writes all the "
+                   "same\n",
+                   refused);
+        show_repaired(index);
     }
-    printf("  %s: of %" JSON_INTEGER_FORMAT " documents %" JSON_INTEGER_FORMAT
-           " are missing, %" JSON_INTEGER_FORMAT " are extra, %" JSON_INTEGER_FORMAT " differ%s\n",
-           name, number(index, "documents"), number(index, "missing"), number(index, "extra"),
-           number(index, "different"),
-           json_is_true(json_object_get(index, "truncated")) ? " (at least)" : "");
-    show_documents(index);
-    if (*refused != '\0')
-        printf("    nothing was written: %s. Look at the primary; --force writes all the same\n",
-               refused);
-    bool repaired = json_is_integer(json_object_get(index, "repaired"));
-    if (repaired)
-        printf("    %" JSON_INTEGER_FORMAT " were made equal, %" JSON_INTEGER_FORMAT " are left\n",
-               number(index, "repaired"), number(index, "left"));
-    return repaired && number(index, "left") == 0;
+    show_definitions(what, json_object_get(index, "definitions"));
 }
 
-static enum ctl_exit show_result(const struct wish *wish, const json_t *report)
+static void show_result(const struct wish *wish, const json_t *report, bool well)
 {
     const json_t *indices = json_object_get(report, "indices"), *index;
-    size_t at, well = 0;
-    json_int_t differences = 0;
+    const json_t *objects = json_object_get(report, "objects");
+    json_int_t differences = differences_of(objects);
+    size_t at;
 
     json_array_foreach(indices, at, index)
     {
-        well += show_index(index);
-        differences += differences_of(index);
+        show_index(index);
+        differences +=
+            differences_of(index) + differences_of(json_object_get(index, "definitions"));
     }
-    if (well == json_array_size(indices)) {
+    bool waits = json_array_size(json_object_get(objects, "waiting")) != 0;
+    if (json_is_object(objects) && differences_of(objects) == 0 && !waits)
+        puts("  templates, pipelines, scripts: equal");
+    show_definitions("templates, pipelines, scripts, names of indices", objects);
+    if (well && wish->sample != 0)
+        puts("no difference was found in the samples; the rest was not looked at");
+    else if (well)
         puts("the standby is equal to the primary in all of them");
-        return CTL_DONE;
-    }
-    if (wish->repair && !wish->apply && differences != 0)
+    else if (wish->repair && !wish->apply && differences != 0)
         puts("nothing was changed; --apply makes the standby equal to the primary");
     else if (!wish->repair && differences != 0)
         puts("tandemctl repair makes the standby equal to the primary");
-    return CTL_INCOMPLETE;
+}
+
+static enum ctl_exit end_report(const struct wish *wish, const json_t *report)
+{
+    const json_t *index;
+    size_t at;
+    bool well = is_well(json_object_get(report, "objects"));
+
+    json_array_foreach(json_object_get(report, "indices"), at, index) well =
+        index_is_well(index) && well;
+    if (wish->json) {
+        json_dumpf(report, stdout, JSON_INDENT(2));
+        putchar('\n');
+    } else {
+        show_result(wish, report, well);
+    }
+    return well ? CTL_DONE : CTL_INCOMPLETE;
 }
 
 /* ---- waiting ---- */
@@ -165,7 +283,7 @@ static enum ctl_exit look_on(const struct standby_settings *standby, const struc
     if (isatty(STDERR_FILENO))
         fputs("\r\033[K", stderr);
     if (answer.exit == CTL_DONE) {
-        result = show_result(wish, answer.json);
+        result = end_report(wish, answer.json);
     } else {
         ctl_say("standby %s: it was begun, but %s", standby->name, answer.why);
         result = CTL_INCOMPLETE;
@@ -187,6 +305,8 @@ static enum ctl_exit run(struct ctl *ctl, struct wish *wish)
         buffer_append_cstr(&target, "/cancel");
     buffer_appendf(&target, "?repair=%s&force=%s", wish->apply ? "true" : "false",
                    wish->force ? "true" : "false");
+    if (wish->sample != 0)
+        buffer_appendf(&target, "&sample=%.6f", wish->sample);
     if (wish->index != NULL) {
         buffer_append_cstr(&target, "&index=");
         http_percent_encode(span_cstr(wish->index), &target);

@@ -27,14 +27,6 @@
 /* An engine reads 4 KB of a request line; the last name may be 765 bytes, encoded. */
 #define FETCH_NAMES_SIZE 2800
 
-const struct object_kind object_kinds[OBJECT_KINDS] = {
-    {"component_template", "component_template", "/_component_template"},
-    {"template", "templates", "/_template"},
-    {"index_template", "index_template", "/_index_template"},
-    {"pipeline", "ingest", "/_ingest/pipeline"},
-    {"script", "stored_scripts", NULL},
-};
-
 void definitions_init(struct definitions *defs, struct core *core)
 {
     memset(defs, 0, sizeof *defs);
@@ -435,16 +427,13 @@ bool definitions_objects_exist(const struct definitions *defs, size_t kind)
 
 static bool object_is_ours(const struct definitions *defs, const char *name, const json_t *body)
 {
-    const json_t *meta = json_object_get(body, "_meta");
-    return name[0] != '.' && strncmp(name, "tandem-", 7) != 0 && strlen(name) < 480 &&
-           !core_excludes(defs->core, span_cstr(name)) &&
-           !json_is_true(json_object_get(meta, "managed"));
+    return object_is_replicated(name, body) && !core_excludes(defs->core, span_cstr(name));
 }
 
 static void see_object(struct definitions *defs, const char *type, const char *name,
                        const json_t *body)
 {
-    if (*name == '\0' || body == NULL || !object_is_ours(defs, name, body))
+    if (!object_is_ours(defs, name, body))
         return;
     struct object *object = object_get(defs, type, name);
     char *text = json_dumps(body, JSON_COMPACT);
@@ -480,19 +469,13 @@ bool definitions_take_objects(struct definitions *defs, size_t kind, struct span
     const struct object_kind *ok = &object_kinds[kind];
     json_t *json = json_tree(body), *value;
     const char *name;
-    size_t i;
-    char list[64];
     if (body.size != 0 && json == NULL)
         return false;
-    if (ok->endpoint == NULL)
+    if (!ok->listed)
         json = json_incref(json_object_get(json_object_get(defs->state, "metadata"), ok->section));
-    snprintf(list, sizeof list, "%ss", ok->type);
-    if (json_is_array(json_object_get(json, list))) {
-        json_array_foreach(json_object_get(json, list), i, value)
-            see_object(defs, ok->type, text_of(value, "name"), json_object_get(value, ok->type));
-    } else {
-        json_object_foreach(json, name, value) see_object(defs, ok->type, name, value);
-    }
+    json_t *objects = objects_in(ok, json);
+    json_object_foreach(objects, name, value) see_object(defs, ok->type, name, value);
+    json_decref(objects);
     json_decref(json);
     end_unseen_objects(defs, ok->type);
     return true;

@@ -11,6 +11,7 @@
 #include <jansson.h>
 #include <uthash.h>
 
+#include "es/object_kinds.h"
 #include "journal/journal.h"
 #include "proxy/catalog.h"
 #include "proxy/core.h"
@@ -79,17 +80,8 @@ struct definitions {
     } * dead; /* lives that ended lately */
     size_t dead_count;
     char disbelieved[512]; /* indices that vanished in a way that is not believed */
-    uint64_t section_hash[5];
+    uint64_t section_hash[OBJECT_KINDS];
 };
-
-/* The kinds of objects that are no indices. */
-struct object_kind {
-    const char *type;     /* as in the journal */
-    const char *section;  /* in the cluster state's metadata */
-    const char *endpoint; /* where to read them; NULL: the section itself */
-};
-#define OBJECT_KINDS 5
-extern const struct object_kind object_kinds[OBJECT_KINDS];
 
 void definitions_init(struct definitions *defs, struct core *core);
 void definitions_fini(struct definitions *defs);

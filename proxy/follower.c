@@ -390,8 +390,8 @@ static void next_objects(struct follower *f)
             f->kind++;
             continue;
         }
-        if (object_kinds[f->kind].endpoint != NULL) {
-            ask(f, STEP_OBJECTS, object_kinds[f->kind].endpoint);
+        if (object_kinds[f->kind].listed) {
+            ask(f, STEP_OBJECTS, object_kinds[f->kind].path);
             return;
         }
         definitions_take_objects(&f->defs, f->kind++, SPAN_NONE);
@@ -551,7 +551,7 @@ static void on_answer(struct es_call *call)
         break;
     case STEP_OBJECTS: /* 404: there are none; 400: this engine has no such thing */
         if (missing && definitions_objects_exist(&f->defs, f->kind)) {
-            fail_read(f, object_kinds[f->kind].endpoint,
+            fail_read(f, object_kinds[f->kind].path,
                       "the cluster state has some, and none are answered");
             return;
         }

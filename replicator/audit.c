@@ -314,13 +314,13 @@ static void verify_suspects(struct standby *sb, uint64_t now_us)
             continue; /* what it is suspected for is being replayed */
         bool soon = audit->verified_us != 0 &&
                     now_us - audit->verified_us < sb->settings->audit_verify_interval;
-        if (soon || verify_is_running(sb))
+        if (soon || !verify_is_free(sb, now_us))
             continue;
         audit->verified_us = now_us;
         audit->suspect = false;
         log_info(sb->name, "index %s: numbers of the primary have no document: it is compared%s",
                  life->name, sb->settings->audit_repair ? ", and made equal" : "");
-        (void)verify_begin(sb, life->name, sb->settings->audit_repair, false);
+        verify_begin_for_audit(sb, life->name, sb->settings->audit_repair);
         return;
     }
 }

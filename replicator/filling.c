@@ -58,18 +58,21 @@ static bool must_stay(void *arg, const char *name)
     return false;
 }
 
-/* LIFE's definition as the standby is to have it now: what is wanted, but for aliases that wait for
- * an index to be filled. The caller's. */
-char *definition_now(const struct standby *sb, const struct life *life)
+char *definition_expected(const struct standby *sb, const struct life *life, const char *definition)
 {
     struct swap swap = {sb, life};
     bool changed;
-    char *text = definition_choose_aliases(life->wanted, life->applied, may_come, must_stay, &swap,
-                                           &changed);
+    char *text =
+        definition_choose_aliases(definition, life->applied, may_come, must_stay, &swap, &changed);
     if (changed)
         return text;
     free(text);
-    return bytes_strdup(life->wanted); /* as it came: what is applied is compared with it */
+    return bytes_strdup(definition); /* as it came: what is applied is compared with it */
+}
+
+char *definition_now(const struct standby *sb, const struct life *life)
+{
+    return definition_expected(sb, life, life->wanted);
 }
 
 static bool nobody_needs(void *arg, const char *name)

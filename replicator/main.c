@@ -327,12 +327,36 @@ static void answer_seed(struct admin_request *request, void *arg)
     buffer_fini(&index);
 }
 
+/* How many percent are to be looked at, 0: all. False: it was answered what is wrong. */
+static bool sample_said(struct admin_request *request, double *percent)
+{
+    struct buffer value = {0};
+    char *end = NULL;
+    *percent = 0;
+    if (!admin_parameter(request, "sample", &value))
+        return true;
+    *percent = strtod(buffer_cstr(&value), &end);
+    bool good = value.size != 0 && *end == '\0' && *percent > 0 && *percent <= 100;
+    bool repair = is_said(request, "repair");
+    buffer_fini(&value);
+    if (!good)
+        admin_reply_error(request, 400,
+                          "nothing was begun: sample is a percentage above 0, up to 100");
+    else if (repair)
+        admin_reply_error(request, 400,
+                          "nothing was begun: a sample is not repaired; verify it all");
+    return good && !repair;
+}
+
 static void begin_verify(struct admin_request *request, struct program *program)
 {
     struct buffer index = {0};
+    double sample;
+    if (!sample_said(request, &sample))
+        return;
     bool named = admin_parameter(request, "index", &index);
     int count = verify_begin(program->standby, named ? buffer_cstr(&index) : NULL,
-                             is_said(request, "repair"), is_said(request, "force"));
+                             is_said(request, "repair"), is_said(request, "force"), sample);
     if (count == 0)
         admin_reply_error(request, 404, "nothing was begun: no index%s%s is replicated",
                           named ? " that is called " : "", named ? buffer_cstr(&index) : "");

@@ -28,6 +28,7 @@
 #include "http/message.h"
 #include "replicator/audit.h"
 #include "replicator/seed.h"
+#include "replicator/verify.h"
 
 #define TRY_AGAIN_US (5 * UINT64_C(1000000))
 #define HELD_LOOK_US UINT64_C(500000)
@@ -68,6 +69,7 @@ enum status metadata_store_reread(struct standby *sb)
 void metadata_record_is_applied(struct standby *sb)
 {
     sb->applying = false;
+    sb->definitions_applied++;
     if (sb->pending != NULL) {
         replay_mark_done(sb, sb->pending_seq);
         free(sb->pending);
@@ -249,13 +251,8 @@ static void on_settings(struct script *script, int http_status, struct span body
  * definition. The caller's. */
 static char *definition_there(const struct life *life, struct span body)
 {
-    json_t *json = json_tree(body), *value;
-    json_t *there = json_object_get(json, life->name), *kept = json_object();
-    const char *name;
-    json_object_foreach(json_object_get(there, "aliases"), name,
-                        value) if (strncmp(name, ".tandem", 7) != 0)
-        json_object_set(kept, name, value);
-    json_object_set_new(there, "aliases", kept);
+    json_t *json = json_tree(body), *there = json_object_get(json, life->name);
+    definition_drop_ours(there);
     char *text = there == NULL ? bytes_strdup("{}") : json_dumps(there, JSON_COMPACT);
     json_decref(json);
     return text;
@@ -706,10 +703,15 @@ static void apply_life(struct standby *sb)
         change_life(sb, life);
 }
 
+bool metadata_is_writing(const struct standby *sb)
+{
+    return sb->script.busy || sb->script.first != NULL;
+}
+
 static void apply_pending(struct standby *sb)
 {
-    if (sb->script.busy || sb->script.first != NULL)
-        return;
+    if (metadata_is_writing(sb) || verify_is_reading(sb))
+        return; /* metadata_tick() comes back */
     if (span_equal(sb->pending->metadata.type, SPAN("index")))
         apply_life(sb);
     else
@@ -757,6 +759,12 @@ static void reapply_life(struct standby *sb, struct life *life)
     record_encode(&bytes, &record);
     metadata_apply_bytes(sb, buffer_span(&bytes));
     buffer_fini(&bytes);
+}
+
+void metadata_put_again(struct standby *sb, struct life *life, const char *there)
+{
+    bytes_set_text(&life->applied, there);
+    reapply_life(sb, life);
 }
 
 static bool is_due(const struct standby *sb, struct life *life, uint64_t now_us)

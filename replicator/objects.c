@@ -11,29 +11,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/json_tree.h"
 #include "base/log.h"
 #include "conf/settings.h"
+#include "es/object_kinds.h"
 #include "http/message.h"
 #include "replicator/standby.h"
 
 #define TRY_AGAIN_US (5 * UINT64_C(1000000))
 
-struct object_kind {
-    const char *type, *path;
-};
-static const struct object_kind kinds[] = {
-    {"template", "_template"},
-    {"index_template", "_index_template"},
-    {"component_template", "_component_template"},
-    {"pipeline", "_ingest/pipeline"},
-    {"script", "_scripts"},
-};
-
 static const char *kind_path(struct span type)
 {
-    for (size_t i = 0; i < COUNT_OF(kinds); i++)
-        if (span_equal(type, span_cstr(kinds[i].type)))
-            return kinds[i].path;
+    for (size_t i = 0; i < OBJECT_KINDS; i++)
+        if (span_equal(type, span_cstr(object_kinds[i].type)))
+            return object_kinds[i].path;
     return NULL;
 }
 
@@ -45,6 +36,11 @@ static bool waits_for_release(const struct standby *sb, struct span type)
     bool shadowed = standby_at_least(sb, 7, 8);
     bool legacy_refused = !sb->opensearch && sb->major >= 8;
     return (!shadowed || legacy_refused) && span_equal(type, SPAN("template"));
+}
+
+bool objects_wait_for_release(const struct standby *sb, const char *type)
+{
+    return waits_for_release(sb, span_cstr(type));
 }
 
 static void object_key(const struct metadata *md, struct buffer *key)
@@ -128,7 +124,7 @@ void objects_push(struct script *script, script_answer_fn on_answer, const struc
     buffer_append_span(&body, md->body);
     buffer_append_cstr(&body, is_script ? "}" : "");
     script_push(script, on_answer, md->gone ? NULL : buffer_cstr(&body),
-                md->gone ? "DELETE" : "PUT", "/%s/%s", kind_path(md->type), buffer_cstr(&name));
+                md->gone ? "DELETE" : "PUT", "%s/%s", kind_path(md->type), buffer_cstr(&name));
     buffer_fini(&name);
     buffer_fini(&body);
 }
@@ -148,6 +144,75 @@ void objects_apply(struct standby *sb)
     objects_push(&sb->script, on_object, md);
     script_run(&sb->script);
 }
+
+/* ---- what is known ---- */
+
+static json_t *member_get(json_t *json, const char *name)
+{
+    json_t *member = json_object_get(json, name);
+    if (member == NULL && json_object_set_new(json, name, member = json_object()) != 0)
+        return NULL;
+    return member;
+}
+
+struct known {
+    json_t *bodies, *states;
+};
+
+static bool add_known(void *arg, struct span key, struct span value)
+{
+    struct known *known = arg;
+    struct record record;
+    size_t used;
+    (void)key;
+    if (value.size < 2 ||
+        record_decode(span_of(value.data + 1, value.size - 1), &record, &used) != STATUS_OK)
+        return true;
+    const struct metadata *md = &record.metadata;
+    char *type = span_dup(md->type), *name = span_dup(md->name);
+    const char *state = value.data[0] == 'a'   ? "applied"
+                        : value.data[0] == 'w' ? "refused"
+                                               : "waiting";
+    if (!md->gone)
+        json_object_set_new(member_get(known->bodies, type), name, json_tree(md->body));
+    if (known->states != NULL)
+        json_object_set_new(member_get(known->states, type), name, json_string(state));
+    free(type);
+    free(name);
+    return true;
+}
+
+json_t *objects_known(struct standby *sb, json_t *states)
+{
+    struct known known = {json_object(), states};
+    if (store_scan(sb->store, STORE_OBJECTS, SPAN_NONE, add_known, &known) == STATUS_OK)
+        return known.bodies;
+    json_decref(known.bodies);
+    return NULL;
+}
+
+bool objects_put_again(struct standby *sb, const char *type, const char *name)
+{
+    struct buffer key = {0}, value = {0};
+    object_key(&(struct metadata){.type = span_cstr(type), .name = span_cstr(name)}, &key);
+    bool known = store_get(sb->store, STORE_OBJECTS, buffer_span(&key), &value) == STATUS_OK &&
+                 value.size > 1;
+    if (known && value.data[0] == 'a') {
+        value.data[0] = 'w';
+        enum status status = store_begin(sb->store);
+        if (status == STATUS_OK)
+            status = store_put(sb->store, STORE_OBJECTS, buffer_span(&key), buffer_span(&value));
+        if (standby_store_end(sb, status))
+            sb->objects_refused = true;
+        sb->objects_next_us = 0;
+        buffer_clear(&sb->objects_tried);
+    }
+    buffer_fini(&key);
+    buffer_fini(&value);
+    return known;
+}
+
+/* ---- what was refused, again ---- */
 
 struct refused {
     struct standby *sb;

@@ -24,26 +24,37 @@ void reading_search(struct es_call *call, const struct life *life, size_t shard,
     buffer_fini(&name);
 }
 
-const char *reading_not_this_life(struct standby *sb, const struct life *life, const json_t *state)
+const char *reading_not_the_primary(struct standby *sb, const json_t *state)
 {
-    const json_t *indices = json_object_get(json_object_get(state, "metadata"), "indices");
-    const json_t *index =
-        json_object_get(json_object_get(json_object_get(indices, life->name), "settings"), "index");
-    const char *uuid = json_string_value(json_object_get(index, "uuid"));
-    const char *history =
-        json_string_value(json_object_get(json_object_get(index, "history"), "uuid"));
     const char *cluster = json_string_value(json_object_get(state, "cluster_uuid"));
-    struct buffer key = {0}, known = {0};
+    struct buffer known = {0};
+    bool other = sb->world->primary_uuid != NULL && sb->world->primary_uuid(sb, &known) &&
+                 (cluster == NULL || !span_equal(buffer_span(&known), span_cstr(cluster)));
+    buffer_fini(&known);
+    return other ? "another cluster answers at the primary's address" : NULL;
+}
+
+bool reading_is_life(const struct life *life, const json_t *index)
+{
+    const json_t *settings = json_object_get(json_object_get(index, "settings"), "index");
+    const char *uuid = json_string_value(json_object_get(settings, "uuid"));
+    const char *history =
+        json_string_value(json_object_get(json_object_get(settings, "history"), "uuid"));
+    struct buffer key = {0};
     buffer_appendf(&key, "%s%s%s", uuid == NULL ? "" : uuid, history == NULL ? "" : "/",
                    history == NULL ? "" : history);
     bool same = strcmp(buffer_cstr(&key), life->key) == 0;
-    bool other_cluster = sb->world->primary_uuid != NULL && sb->world->primary_uuid(sb, &known) &&
-                         (cluster == NULL || !span_equal(buffer_span(&known), span_cstr(cluster)));
     buffer_fini(&key);
-    buffer_fini(&known);
-    return other_cluster ? "another cluster answers at the primary's address"
-           : same        ? NULL
-                         : "the primary has another index of this name now, or none";
+    return same;
+}
+
+const char *reading_not_this_life(struct standby *sb, const struct life *life, const json_t *state)
+{
+    const json_t *indices = json_object_get(json_object_get(state, "metadata"), "indices");
+    const char *why = reading_not_the_primary(sb, state);
+    if (why == NULL && !reading_is_life(life, json_object_get(indices, life->name)))
+        why = "the primary has another index of this name now, or none";
+    return why;
 }
 
 const json_t *reading_numbers(const json_t *copies)

@@ -79,29 +79,35 @@ static bool is_copied(const char *path)
     return true;
 }
 
-/* Flattens settings into OUT: "analysis.analyzer.x.type" -> value (text or array). */
-static void flatten(json_t *out, const char *prefix, json_t *value)
+void definition_flatten(json_t *out, const char *prefix, json_t *value)
 {
     const char *key;
     json_t *member;
-    if (!json_is_object(value)) {
+    if (!json_is_object(value) || (json_object_size(value) == 0 && *prefix != '\0')) {
         json_object_set(out, prefix, value);
         return;
     }
     json_object_foreach(value, key, member)
     {
-        char path[1024];
-        snprintf(path, sizeof path, "%s%s%s", prefix, *prefix == '\0' ? "" : ".", key);
-        flatten(out, path, member);
+        struct buffer path = {0};
+        buffer_appendf(&path, "%s%s%s", prefix, *prefix == '\0' ? "" : ".", key);
+        definition_flatten(out, buffer_cstr(&path), member);
+        buffer_fini(&path);
     }
+}
+
+static json_t *flat_settings(const json_t *definition)
+{
+    json_t *flat = json_object();
+    definition_flatten(flat, "", json_object_get(json_object_get(definition, "settings"), "index"));
+    return flat;
 }
 
 /* The settings of DEFINITION that are copied, flat. The caller's. */
 static json_t *copied_settings(const json_t *definition)
 {
-    json_t *flat = json_object(), *out = json_object(), *value;
+    json_t *flat = flat_settings(definition), *out = json_object(), *value;
     const char *path;
-    flatten(flat, "", json_object_get(json_object_get(definition, "settings"), "index"));
     json_object_foreach(flat, path, value) if (is_copied(path)) json_object_set(out, path, value);
     json_decref(flat);
     return out;
@@ -206,29 +212,30 @@ char *definition_create_body(struct standby *sb, const struct life *life, const 
     return dump(body);
 }
 
-/* Takes out of CHANGE what the configuration overrides for index NAME: there the site's own value
- * stays. */
-static void drop_overridden(struct standby *sb, json_t *change, const char *name)
+/* The settings of DEFINITION in which a standby's index NAME is to be like the primary's, flat:
+ * those that are copied, but for what the configuration overrides, where the site's own value
+ * stays. The caller's. */
+static json_t *followed_settings(struct standby *sb, const json_t *definition, const char *name)
 {
-    json_t *ours = json_object(), *value;
+    json_t *settings = copied_settings(definition), *ours = json_object(), *value;
     const char *path;
     add_standby_settings(sb, ours, name);
-    json_object_foreach(ours, path, value) json_object_del(change, path);
+    json_object_foreach(ours, path, value) json_object_del(settings, path);
     json_decref(ours);
+    return settings;
 }
 
 char *definition_settings_change(struct standby *sb, const char *before, const char *after)
 {
     json_t *old = load(before), *new = load(after), *change = json_object(), *value;
-    json_t *old_settings = copied_settings(old), *new_settings = copied_settings(new);
-    const char *path;
+    const char *name = json_string_value(json_object_get(new, "name")), *path;
+    json_t *old_settings = followed_settings(sb, old, name == NULL ? "" : name);
+    json_t *new_settings = followed_settings(sb, new, name == NULL ? "" : name);
     json_object_foreach(new_settings, path,
                         value) if (!json_equal(value, json_object_get(old_settings, path)))
         json_object_set(change, path, value);
     json_object_foreach(old_settings, path, value) if (json_object_get(new_settings, path) == NULL)
         json_object_set_new(change, path, json_null());
-    const char *name = json_string_value(json_object_get(new, "name"));
-    drop_overridden(sb, change, name == NULL ? "" : name);
     json_decref(old_settings);
     json_decref(new_settings);
     json_decref(old);
@@ -320,6 +327,47 @@ char *definition_mapping_change(const char *before, const char *after, char *typ
     return text;
 }
 
+void definition_drop_ours(json_t *definition)
+{
+    json_t *aliases = json_object_get(definition, "aliases"), *value;
+    const char *name;
+    void *next;
+    json_object_foreach_safe(aliases, next, name, value)
+    {
+        if (strncmp(name, ".tandem", 7) == 0)
+            json_object_del(aliases, name);
+    }
+}
+
+static json_t *flat_aliases(const json_t *definition)
+{
+    json_t *aliases = json_object(), *value;
+    const char *name;
+    json_object_foreach(json_object_get(definition, "aliases"), name, value)
+    {
+        json_t *flat = json_object();
+        definition_flatten(flat, "", value);
+        json_object_set_new(aliases, name, flat);
+    }
+    return aliases;
+}
+
+json_t *definition_parts(struct standby *sb, const char *name, const char *text)
+{
+    static const char *const members[] = {"state", "routing_num_shards"};
+    json_t *definition = load(text), *index = json_object(), *mapping = json_object();
+    json_t *mappings = json_object_get(definition, "mappings");
+    const char *type = mapping_type(mappings);
+    for (size_t i = 0; i < COUNT_OF(members); i++)
+        json_object_set(index, members[i], json_object_get(definition, members[i]));
+    definition_flatten(mapping, "", type == NULL ? mappings : json_object_get(mappings, type));
+    json_t *parts = json_pack("{s:{s:o}, s:{s:o}, s:{s:o}, s:o}", "index", "", index, "setting", "",
+                              followed_settings(sb, definition, name), "mapping", "", mapping,
+                              "alias", flat_aliases(definition));
+    json_decref(definition);
+    return parts;
+}
+
 bool standby_names_types(const struct standby *sb)
 {
     return sb->major == (sb->opensearch ? 1 : 7);
@@ -365,8 +413,7 @@ void definition_resized_from(const char *definition, char *uuid, size_t size)
 
 static json_t *index_setting(json_t *definition, const char *path)
 {
-    json_t *flat = json_object();
-    flatten(flat, "", json_object_get(json_object_get(definition, "settings"), "index"));
+    json_t *flat = flat_settings(definition);
     json_t *value = json_incref(json_object_get(flat, path));
     json_decref(flat);
     return value;

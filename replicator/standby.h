@@ -238,9 +238,10 @@ struct standby {
 
     /* metadata */
     struct life *lives;
-    struct script script;   /* of the metadata record being applied */
-    bool applying;          /* reading is paused for it */
-    struct record *pending; /* the record being applied; spans into pending_bytes */
+    struct script script;         /* of the metadata record being applied */
+    bool applying;                /* reading is paused for it */
+    uint64_t definitions_applied; /* records that are through, since the start */
+    struct record *pending;       /* the record being applied; spans into pending_bytes */
     struct buffer pending_bytes;
     uint64_t pending_seq;
     bool objects_refused;        /* some object waits for another one */
@@ -390,6 +391,11 @@ void metadata_apply_bytes(struct standby *sb, struct span bytes);
 MUST_USE enum status metadata_forget_applied(struct standby *sb);
 /* True while LIFE is being changed on the standby: no row of it may be sent. */
 bool metadata_is_changing(const struct standby *sb, const struct life *life);
+/* True while calls that change a definition are under way. */
+bool metadata_is_writing(const struct standby *sb);
+/* What the standby has of LIFE, which is ready, is THERE (a definition): what is wanted is put once
+ * more. Not while another record is applied. */
+void metadata_put_again(struct standby *sb, struct life *life, const char *there);
 /* Goes on when the rows in the way are through; tries again what was refused. */
 void metadata_tick(struct standby *sb, uint64_t now_us);
 void metadata_on_script_end(struct script *script);
@@ -402,8 +408,11 @@ MUST_USE enum status metadata_store_reread(struct standby *sb);
 bool metadata_is_reread(const struct standby *sb);
 
 /* ---- filling.c ---- */
-/* LIFE's definition as the standby is to have it now: what is wanted, but for aliases that wait for
- * an index to be filled. The caller's. */
+/* DEFINITION, the primary's of LIFE, as the standby is to have it: but for aliases that wait for an
+ * index to be filled. The caller's. */
+char *definition_expected(const struct standby *sb, const struct life *life,
+                          const char *definition);
+/* The same of what is wanted. */
 char *definition_now(const struct standby *sb, const struct life *life);
 /* True when an alias of LIFE that waited may move now. */
 bool filling_alias_is_due(const struct standby *sb, struct life *life);
@@ -417,6 +426,14 @@ void objects_push(struct script *script, script_answer_fn on_answer, const struc
 void objects_apply(struct standby *sb);
 /* Its call has ended. */
 void objects_on_end(struct standby *sb);
+/* The objects that the journal tells of, {type: {name: body}}: all but those that are gone. STATES
+ * (may be NULL) gets {type: {name: state}}: "applied", "refused", "waiting" (for the release);
+ * those that are gone too. NULL: the table can't be read. The caller's. */
+json_t *objects_known(struct standby *sb, json_t *states);
+/* True for objects that a standby can't take before its release. */
+bool objects_wait_for_release(const struct standby *sb, const char *type);
+/* The object is put, or deleted, once more, in its turn. False: the journal never told of it. */
+bool objects_put_again(struct standby *sb, const char *type, const char *name);
 /* Tries the next one that was refused again; all of them have their turn before the next round. */
 void objects_reapply(struct standby *sb, uint64_t now_us);
 
@@ -432,6 +449,14 @@ bool definition_has_alias(const char *definition, const char *name);
 char *definition_choose_aliases(const char *definition, const char *from,
                                 bool (*keep)(void *arg, const char *name),
                                 bool (*add)(void *arg, const char *name), void *arg, bool *changed);
+/* Flattens VALUE into OUT: "analysis.analyzer.x.type" -> its value, below PREFIX. */
+void definition_flatten(json_t *out, const char *prefix, json_t *value);
+/* Takes the aliases that are ours out of a definition that was read on the standby. */
+void definition_drop_ours(json_t *definition);
+/* What counts of a definition of index NAME: what is the site's own, or held back until the
+ * release, is left out. {kind: {name: {path: value}}}, where only aliases have names. The caller's.
+ */
+json_t *definition_parts(struct standby *sb, const char *name, const char *definition);
 /* Settings that differ between two definitions, as the body of a settings call; NULL when none.
  * BEFORE may be NULL. */
 char *definition_settings_change(struct standby *sb, const char *before, const char *after);

@@ -1,12 +1,16 @@
 /* verify.c - compares a standby with the primary, index by index and shard by shard, while writes
  * go on; makes it equal when that is asked for.
  *
- *     NEXT -> COUNTING -> SUMMING -> (RECOUNTING) -> COLLECTING -> SETTLING -> NEXT ... -> ENDED
- *                            ^__________|________________________________|
+ *     NEXT -> DEFINING -> COUNTING -> SUMMING -> (RECOUNTING) -> COLLECTING -> SETTLING
+ *      ^ |                               ^__________|________________________________| |
+ *      |  -> OBJECTS, ENDED               ____________________________________________/
+ *      |_________________________________/
  *
+ * First the definitions (verify_definitions.c): of each index, and of what is no index once. Then:
  * For each shard: the digests of both sides are summed up per bucket (verify_scan.c); where a
  * bucket differs its documents are read once more, and those that differ are looked at one by one
- * until it is certain (verify_settle.c). A repair does all of it first, and then writes.
+ * until it is certain (verify_settle.c). A repair does all of it first, and then writes. A sample
+ * looks at a random part of each shard instead (SAMPLING, verify_sample.c), and settles that.
  *
  * What must hold:
  *   - What is under way is no difference.
@@ -37,6 +41,8 @@
 #define BACKOFF_MAX_US (30 * UINT64_C(1000000))
 #define FOUND_MAX 100000
 #define SHOWN_MAX 200
+/* So long what was found can be read, before the audit begins a verification of its own. */
+#define READ_US (60 * UINT64_C(1000000))
 /* So many documents that only the standby has are no sign of a loss. */
 #define EXTRA_HARMLESS 100
 #define EXTRA_PERCENT 10
@@ -46,8 +52,12 @@ static const struct {
     unsigned next; /* the states that may follow, as bits */
 } states[] = {
     [VERIFY_NONE] = {"none", BIT(VERIFY_NEXT)},
-    [VERIFY_NEXT] = {"running", BIT(VERIFY_COUNTING) | BIT(VERIFY_ENDED)},
-    [VERIFY_COUNTING] = {"running", BIT(VERIFY_SUMMING) | BIT(VERIFY_NEXT) | BIT(VERIFY_ENDED)},
+    [VERIFY_NEXT] = {"running", BIT(VERIFY_OBJECTS) | BIT(VERIFY_DEFINING) | BIT(VERIFY_ENDED)},
+    [VERIFY_OBJECTS] = {"running", BIT(VERIFY_NEXT) | BIT(VERIFY_ENDED)},
+    [VERIFY_DEFINING] = {"running", BIT(VERIFY_COUNTING) | BIT(VERIFY_NEXT) | BIT(VERIFY_ENDED)},
+    [VERIFY_SAMPLING] = {"running", BIT(VERIFY_SETTLING) | BIT(VERIFY_NEXT) | BIT(VERIFY_ENDED)},
+    [VERIFY_COUNTING] = {"running", BIT(VERIFY_SAMPLING) | BIT(VERIFY_SUMMING) | BIT(VERIFY_NEXT) |
+                                        BIT(VERIFY_ENDED)},
     [VERIFY_SUMMING] = {"running", BIT(VERIFY_SUMMING) | BIT(VERIFY_RECOUNTING) |
                                        BIT(VERIFY_COLLECTING) | BIT(VERIFY_SETTLING) |
                                        BIT(VERIFY_NEXT) | BIT(VERIFY_ENDED)},
@@ -55,7 +65,8 @@ static const struct {
                                           BIT(VERIFY_SETTLING) | BIT(VERIFY_NEXT) |
                                           BIT(VERIFY_ENDED)},
     [VERIFY_COLLECTING] = {"running", BIT(VERIFY_SETTLING) | BIT(VERIFY_NEXT) | BIT(VERIFY_ENDED)},
-    [VERIFY_SETTLING] = {"running", BIT(VERIFY_SUMMING) | BIT(VERIFY_SETTLING) | BIT(VERIFY_NEXT) |
+    [VERIFY_SETTLING] = {"running", BIT(VERIFY_SAMPLING) | BIT(VERIFY_SUMMING) |
+                                        BIT(VERIFY_SETTLING) | BIT(VERIFY_NEXT) |
                                         BIT(VERIFY_ENDED)},
     [VERIFY_ENDED] = {"ended", BIT(VERIFY_NEXT)},
 };
@@ -134,6 +145,12 @@ bool verify_is_equal(const struct difference *difference)
     if (!ours->found || !theirs->found)
         return ours->found == theirs->found;
     return theirs->version >= ours->version && theirs->content == ours->content;
+}
+
+bool verify_is_same(const struct version_seen *a, const struct version_seen *b)
+{
+    return a->found == b->found &&
+           (!a->found || (a->version == b->version && a->content == b->content));
 }
 
 /* White space between the members means nothing, and the standby has it in one line. */
@@ -226,7 +243,7 @@ static void end_index(struct verify *verify)
                  json_integer_value(json_object_get(verify->result, "left")) == 0 &&
                  json_object_get(verify->result, "refused") == NULL &&
                  json_object_get(verify->result, "skipped") == NULL;
-    if (equal)
+    if (equal && verify_life(verify) != NULL)
         audit_on_equal(verify_life(verify));
     json_array_append_new(verify->results, verify->result);
     verify->result = NULL;
@@ -304,6 +321,8 @@ static const char *refusal(struct verify *verify)
 static void judge_index(struct verify *verify)
 {
     note_differences(verify);
+    if (verify->sample != 0)
+        verify_sample_note(verify);
     const char *why = verify->force ? NULL : refusal(verify);
     if (!verify->apply || HASH_COUNT(verify->found) == 0) {
         end_index(verify);
@@ -341,6 +360,11 @@ static void end_repair(struct verify *verify)
 
 static void begin_shard(struct verify *verify)
 {
+    if (verify->sample != 0) {
+        verify_set_state(verify, VERIFY_SAMPLING);
+        verify_sample_begin(verify);
+        return;
+    }
     verify_set_state(verify, VERIFY_SUMMING);
     verify_scan_begin(verify);
 }
@@ -550,8 +574,21 @@ static void begin_index(struct verify *verify, const struct life *life)
     verify->step = 0;
     verify->truncated = verify->applying = false;
     take_room(verify);
+    verify_sample_reset(verify);
     verify->result =
         json_pack("{s:s, s:i, s:i}", "index", life->name, "documents", 0, "standby_documents", 0);
+    verify_set_state(verify, VERIFY_DEFINING);
+    if (life->state == LIFE_READY)
+        verify_look_begin(verify);
+    else
+        verify_skip(verify, "it is not ready on the standby; see its state");
+}
+
+/* Its definition was looked at. */
+static void begin_documents(struct verify *verify)
+{
+    const struct life *life = verify_life(verify);
+    verify_look_fini(&verify->look);
     verify_set_state(verify, VERIFY_COUNTING);
     if (life->state != LIFE_READY)
         verify_skip(verify, "it is not ready on the standby; see its state");
@@ -561,9 +598,17 @@ static void begin_index(struct verify *verify, const struct life *life)
         verify_skip(verify, "it is closed, and can't be read");
 }
 
+static void end_objects(struct verify *verify)
+{
+    verify_look_fini(&verify->look);
+    verify_set_state(verify, VERIFY_NEXT);
+    save(verify);
+}
+
 static void end(struct verify *verify)
 {
     verify_set_state(verify, VERIFY_ENDED);
+    verify->ended_us = verify->sb->world->now_us(verify->sb);
     save(verify);
     log_info(verify->sb->name, "%s has ended (indices=%zu)",
              verify->apply ? "a repair" : "a verification", json_array_size(verify->results));
@@ -572,10 +617,14 @@ static void end(struct verify *verify)
 static void choose_index(struct verify *verify)
 {
     struct life *life = next_life(verify);
-    if (life == NULL)
-        end(verify);
-    else
+    if (life != NULL) {
         begin_index(verify, life);
+    } else if (verify->pattern == NULL && verify->objects == NULL) {
+        verify_set_state(verify, VERIFY_OBJECTS);
+        verify_look_begin(verify);
+    } else {
+        end(verify);
+    }
 }
 
 /* ---- turns ---- */
@@ -585,6 +634,14 @@ static void turn(struct verify *verify, uint64_t now_us)
     switch (verify->state) {
     case VERIFY_NEXT:
         choose_index(verify);
+        break;
+    case VERIFY_OBJECTS:
+        if (verify_look_turn(verify, now_us))
+            end_objects(verify);
+        break;
+    case VERIFY_DEFINING:
+        if (verify_look_turn(verify, now_us))
+            begin_documents(verify);
         break;
     case VERIFY_COUNTING:
     case VERIFY_RECOUNTING:
@@ -598,6 +655,12 @@ static void turn(struct verify *verify, uint64_t now_us)
     case VERIFY_COLLECTING:
         if (verify_scan_turn(verify, now_us)) {
             drop_equal(verify);
+            verify_set_state(verify, VERIFY_SETTLING);
+            verify_settle_begin(verify);
+        }
+        break;
+    case VERIFY_SAMPLING:
+        if (verify_sample_turn(verify, now_us)) {
             verify_set_state(verify, VERIFY_SETTLING);
             verify_settle_begin(verify);
         }
@@ -627,7 +690,8 @@ void verify_tick(struct standby *sb, uint64_t now_us)
     struct verify *verify = sb->verify;
     if (!is_running(verify) || sb->state != STANDBY_RUNNING)
         return;
-    if (verify->state != VERIFY_NEXT && verify_life(verify) == NULL) {
+    bool of_index = verify->state != VERIFY_NEXT && verify->state != VERIFY_OBJECTS;
+    if (of_index && verify_life(verify) == NULL) {
         if (!calls_are_under_way(verify))
             verify_skip(verify, "it was deleted meanwhile");
         return;
@@ -647,10 +711,11 @@ void verify_on_item(struct standby *sb)
 static void save(struct verify *verify)
 {
     struct standby *sb = verify->sb;
-    json_t *json = json_pack("{s:s?, s:b, s:b, s:I, s:b, s:O}", "pattern", verify->pattern, "apply",
-                             verify->apply, "force", verify->force, "incarnation",
-                             (json_int_t)verify->incarnation, "ended",
-                             verify->state == VERIFY_ENDED, "results", verify->results);
+    json_t *json =
+        json_pack("{s:s?, s:b, s:b, s:f, s:I, s:b, s:O, s:O*}", "pattern", verify->pattern, "apply",
+                  verify->apply, "force", verify->force, "sample", verify->sample, "incarnation",
+                  (json_int_t)verify->incarnation, "ended", verify->state == VERIFY_ENDED,
+                  "results", verify->results, "objects", verify->objects);
     char *text = json_dumps(json, JSON_COMPACT);
     enum status status = store_begin(sb->store);
     if (status == STATUS_OK)
@@ -672,21 +737,25 @@ static struct verify *verify_get(struct standby *sb)
     return sb->verify = verify;
 }
 
-static void start(struct verify *verify, const char *pattern, bool apply, bool force)
+static void start(struct verify *verify, const char *pattern, bool apply, bool force, double sample)
 {
     free(verify->pattern);
     verify->pattern = pattern == NULL ? NULL : bytes_strdup(pattern);
     verify->apply = apply;
     verify->force = force;
+    verify->sample = sample;
+    verify->for_audit = false;
     verify->incarnation = 0;
     verify->why[0] = '\0';
     verify->retry_us = verify->backoff_us = 0;
     json_decref(verify->results);
     verify->results = json_array();
+    json_decref(verify->objects);
+    verify->objects = NULL;
     verify_set_state(verify, VERIFY_NEXT);
 }
 
-int verify_begin(struct standby *sb, const char *pattern, bool apply, bool force)
+int verify_begin(struct standby *sb, const char *pattern, bool apply, bool force, double sample)
 {
     struct verify *verify = verify_get(sb);
     int count = 0;
@@ -697,9 +766,23 @@ int verify_begin(struct standby *sb, const char *pattern, bool apply, bool force
         count += matches(&wanted, life);
     if (count == 0)
         return 0;
-    start(verify, pattern, apply, force);
+    CHECK(sample >= 0 && sample <= 100 && (sample == 0 || !apply));
+    start(verify, pattern, apply, force, sample);
     save(verify);
     return sb->state == STANDBY_STOPPED ? -2 : count;
+}
+
+bool verify_is_free(const struct standby *sb, uint64_t now_us)
+{
+    const struct verify *verify = sb->verify;
+    return verify == NULL || (!is_running(verify) && (verify->for_audit || verify->ended_us == 0 ||
+                                                      now_us > verify->ended_us + READ_US));
+}
+
+void verify_begin_for_audit(struct standby *sb, const char *index, bool repair)
+{
+    if (verify_begin(sb, index, repair, false, 0) > 0)
+        sb->verify->for_audit = true;
 }
 
 bool verify_cancel(struct standby *sb)
@@ -728,12 +811,14 @@ void verify_load(struct standby *sb)
     struct verify *verify = verify_get(sb);
     start(verify, json_string_value(json_object_get(json, "pattern")),
           json_is_true(json_object_get(json, "apply")),
-          json_is_true(json_object_get(json, "force")));
+          json_is_true(json_object_get(json, "force")),
+          json_number_value(json_object_get(json, "sample")));
     verify->incarnation = (uint32_t)json_integer_value(json_object_get(json, "incarnation"));
     if (json_is_array(json_object_get(json, "results"))) {
         json_decref(verify->results);
         verify->results = json_incref(json_object_get(json, "results"));
     }
+    verify->objects = json_incref(json_object_get(json, "objects"));
     if (json_is_true(json_object_get(json, "ended")))
         verify_set_state(verify, VERIFY_ENDED);
     json_decref(json);
@@ -755,7 +840,7 @@ const char *verify_refused(const struct standby *sb)
 static double done_of_index(const struct verify *verify)
 {
     double done = 0;
-    if (verify->shard_count == 0 || verify->applying)
+    if (verify->shard_count == 0 || verify->applying || verify->state == VERIFY_DEFINING)
         return verify->applying ? 1 : 0;
     for (int side = 0; side < VERIFY_SIDES; side++) {
         const struct verify_scan *scan = &verify->scans[side];
@@ -770,11 +855,14 @@ json_t *verify_report(const struct standby *sb)
     const struct verify *verify = sb->verify;
     if (verify == NULL)
         return json_pack("{s:s, s:[]}", "state", states[VERIFY_NONE].name, "indices");
-    json_t *json = json_pack("{s:s, s:s, s:O, s:s}", "state", states[verify->state].name, "what",
-                             verify->apply ? "repair" : "verify", "indices", verify->results, "why",
-                             verify->why);
+    json_t *json = json_pack("{s:s, s:s, s:O, s:O?, s:s}", "state", states[verify->state].name,
+                             "what", verify->apply ? "repair" : "verify", "indices",
+                             verify->results, "objects", verify->objects, "why", verify->why);
+    if (verify->sample != 0)
+        json_object_set_new(json, "sample", json_real(verify->sample));
     struct life *life = life_find(((struct standby *)(uintptr_t)sb), verify->incarnation);
-    if (is_running(verify) && life != NULL && verify->state != VERIFY_NEXT) {
+    if (is_running(verify) && life != NULL && verify->state != VERIFY_NEXT &&
+        verify->state != VERIFY_OBJECTS) {
         json_object_set_new(json, "index", json_string(life->name));
         json_object_set_new(json, "index_done", json_real(done_of_index(verify)));
     }
@@ -792,12 +880,14 @@ void verify_free(struct standby *sb)
         free(verify->reach[side]);
     }
     drop_all(verify);
+    verify_look_fini(&verify->look);
     buffer_fini(&verify->asked);
     free(verify->highest);
     free(verify->terms);
     free(verify->pattern);
     json_decref(verify->result);
     json_decref(verify->results);
+    json_decref(verify->objects);
     free(verify);
     sb->verify = NULL;
 }

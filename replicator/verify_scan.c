@@ -76,6 +76,11 @@ static void take_document(struct verify_scan *scan, const struct document *docum
     struct verify *verify = scan->verify;
     size_t bucket = bucket_of(document);
     bool newer = is_newer(scan, document);
+    if (verify->state == VERIFY_SAMPLING) {
+        verify_sample_take(verify, scan->side, buffer_span(&document->id), document->routed,
+                           buffer_span(&document->routing), &document->seen);
+        return;
+    }
     if (verify->state == VERIFY_SUMMING) {
         if (newer && document->seen.version > verify->newest)
             verify->newest = document->seen.version;
@@ -152,8 +157,9 @@ static void on_page(struct es_call *call)
     struct verify_scan *scan = call->arg;
     struct verify *verify = scan->verify;
     scan->busy = false;
-    if ((verify->state != VERIFY_SUMMING && verify->state != VERIFY_COLLECTING) ||
-        verify_life(verify) == NULL)
+    bool scanning = verify->state == VERIFY_SUMMING || verify->state == VERIFY_COLLECTING ||
+                    verify->state == VERIFY_SAMPLING;
+    if (!scanning || verify_life(verify) == NULL)
         return;
     if (call->status == STATUS_TOO_LARGE && ask_for_less(scan))
         return;
@@ -205,6 +211,18 @@ void verify_scan_begin(struct verify *verify)
         }
         scan->done = scan->to < 0;
     }
+}
+
+void verify_scan_range(struct verify *verify, enum verify_side_number side, int64_t above,
+                       int64_t up_to)
+{
+    struct verify_scan *scan = &verify->scans[side];
+    scan->verify = verify;
+    scan->side = side;
+    scan->at = above;
+    scan->to = up_to;
+    scan->step = up_to - above;
+    scan->done = above >= up_to;
 }
 
 bool verify_scan_turn(struct verify *verify, uint64_t now_us)

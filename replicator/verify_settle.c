@@ -70,7 +70,8 @@ static size_t choose(struct verify *verify)
     return open;
 }
 
-static void ask_documents(struct verify *verify, enum verify_side_number side)
+void verify_ask_documents(struct verify *verify, enum verify_side_number side,
+                          void (*on_done)(struct es_call *call))
 {
     char *name = verify_name(verify);
     es_call_set(&verify->call, "POST", "/%s/_mget?realtime=true", name);
@@ -88,13 +89,13 @@ static void ask_documents(struct verify *verify, enum verify_side_number side)
     }
     buffer_append_cstr(&verify->call.body, "]}");
     verify->call.answer_max = ANSWER_MAX;
-    verify->call.on_done = on_documents;
+    verify->call.on_done = on_done;
     verify->call.arg = verify;
     verify->busy = true;
     verify_call(verify, side, &verify->call);
 }
 
-static struct version_seen see(struct verify *verify, struct difference *difference,
+struct version_seen verify_see(struct verify *verify, struct difference *difference,
                                const struct mget_doc *doc, enum verify_side_number side)
 {
     struct standby *sb = verify->sb;
@@ -109,12 +110,6 @@ static struct version_seen see(struct verify *verify, struct difference *differe
         verify_set_routing(difference, routed, buffer_span(&routing));
     buffer_fini(&routing);
     return seen;
-}
-
-static bool same(const struct version_seen *a, const struct version_seen *b)
-{
-    return a->found == b->found &&
-           (!a->found || (a->version == b->version && a->content == b->content));
 }
 
 /* ---- the repair ---- */
@@ -197,12 +192,12 @@ static void judge(struct verify *verify, struct difference *d, const struct mget
         verify_drop_difference(verify, d);
         return;
     }
-    d->seen[ON_PRIMARY] = see(verify, d, doc, ON_PRIMARY);
+    d->seen[ON_PRIMARY] = verify_see(verify, d, doc, ON_PRIMARY);
     if (verify_is_equal(d)) {
         verify_drop_difference(verify, d);
         return;
     }
-    if (!same(&before, &d->seen[ON_PRIMARY]))
+    if (!verify_is_same(&before, &d->seen[ON_PRIMARY]))
         return; /* it is being written: again */
     const struct version_seen *theirs = &d->seen[ON_STANDBY];
     d->ahead = theirs->found && theirs->version > highest_version(verify, d);
@@ -225,7 +220,7 @@ static bool take_documents(struct verify *verify, enum verify_side_number side)
         if (again)
             judge(verify, d, &doc);
         else
-            d->seen[side] = see(verify, d, &doc, side);
+            d->seen[side] = verify_see(verify, d, &doc, side);
     }
     return status == STATUS_NOT_FOUND && i == asked_count(verify);
 }
@@ -336,7 +331,7 @@ bool verify_settle_turn(struct verify *verify, uint64_t now_us)
     case STEP_PRIMARY:
     case STEP_AGAIN:
         if (verify->step == STEP_PRIMARY || !verify->sb->applying)
-            ask_documents(verify, ON_PRIMARY);
+            verify_ask_documents(verify, ON_PRIMARY, on_documents);
         return false;
     case STEP_MARK:
         if (!mark_is_reached(verify))
@@ -345,7 +340,7 @@ bool verify_settle_turn(struct verify *verify, uint64_t now_us)
         verify->step = STEP_STANDBY;
         return false;
     case STEP_STANDBY:
-        ask_documents(verify, ON_STANDBY);
+        verify_ask_documents(verify, ON_STANDBY, on_documents);
         return false;
     case STEP_STATE:
     case STEP_REACH:

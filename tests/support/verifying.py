@@ -35,9 +35,17 @@ def report(tandem):
     return request(tandem.replicator.admin_url, "GET", "/_tandem/verify").json()
 
 
+def ended(tandem):
+    """The report when it has ended."""
+    try:
+        wait_until(lambda: report(tandem)["state"] == "ended", ENDS_S, "it ends")
+    except AssertionError as error:
+        raise AssertionError("%s: %s\n%s" % (error, report(tandem), tandem.replicator.status())) from None
+    return report(tandem)
+
+
 def result(tandem, index):
-    wait_until(lambda: report(tandem)["state"] == "ended", ENDS_S, "it ends")
-    return next(each for each in report(tandem)["indices"] if each["index"] == index)
+    return next(each for each in ended(tandem)["indices"] if each["index"] == index)
 
 
 def kinds(found):

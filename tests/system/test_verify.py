@@ -17,8 +17,8 @@ from verifying import NDJSON, ctl, fill, kinds, result
 
 @pytest.fixture(scope="module")
 def tandem(request, clusters, run_folder):
-    # An audit begins verifications of its own, and their results would stand in the place of ours.
-    yield from shared_tandem(request, clusters, run_folder, {"audit.interval": "1h"})
+    # The audit would find what is written past Tandem first, and verify on its own.
+    yield from shared_tandem(request, clusters, run_folder, {"audit.interval": "0s"})
 
 
 def spoil(tandem, index):

@@ -41,6 +41,11 @@ def test_it_can_be_cancelled_and_wrong_words_are_refused(slow):
     assert ctl(slow, "verify", "--cancel")[0] == 0
     assert report(slow)["state"] == "ended"
     for args, word in ((("verify", "--index", "nothing*"), "nothing*"), (("verify", "--apply"), "repair"),
+                       (("repair", "--sample", "5%"), "not repaired"), (("verify", "--sample", "0"), "percentage"),
+                       (("verify", "--sample", "101%"), "percentage"), (("verify", "--sample", "few"), "percentage"),
                        (("verify", "long"), "options only"), (("verify", "--standby", "z"), "no standby z")):
         code, said = ctl(slow, *args)
         assert code == 2 and word in said, said
+    for query in ("sample=5&repair=true", "sample=0", "sample=nan", "sample="):
+        answer = request(slow.replicator.admin_url, "POST", "/_tandem/verify?" + query)
+        assert answer.status == 400 and b"nothing was begun" in answer.body, answer

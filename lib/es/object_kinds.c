@@ -1,0 +1,50 @@
+/* object_kinds.c - the definitions of a cluster that are no indices: where they are found, and
+ * which of them are replicated.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "es/object_kinds.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#define NAME_MAX_SIZE 480 /* with its type it is a key of LMDB, of 511 bytes at most */
+
+const struct object_kind object_kinds[OBJECT_KINDS] = {
+    {"component_template", "component_template", "/_component_template", true},
+    {"template", "templates", "/_template", true},
+    {"index_template", "index_template", "/_index_template", true},
+    {"pipeline", "ingest", "/_ingest/pipeline", true},
+    {"script", "stored_scripts", "/_scripts", false},
+};
+
+json_t *objects_in(const struct object_kind *kind, const json_t *answer)
+{
+    json_t *objects = json_object(), *value;
+    const char *name;
+    size_t i;
+    char list[64];
+    snprintf(list, sizeof list, "%ss", kind->type);
+    if (json_is_array(json_object_get(answer, list))) {
+        json_array_foreach(json_object_get(answer, list), i, value)
+        {
+            name = json_string_value(json_object_get(value, "name"));
+            if (name != NULL)
+                json_object_set(objects, name, json_object_get(value, kind->type));
+        }
+        return objects;
+    }
+    json_object_foreach((json_t *)(uintptr_t)answer, name, value)
+    {
+        json_object_set(objects, name, value);
+    }
+    return objects;
+}
+
+bool object_is_replicated(const char *name, const json_t *body)
+{
+    return *name != '\0' && name[0] != '.' && strncmp(name, "tandem-", 7) != 0 &&
+           strlen(name) < NAME_MAX_SIZE &&
+           !json_is_true(json_object_get(json_object_get(body, "_meta"), "managed"));
+}

@@ -542,7 +542,7 @@ static bool prepare_item(struct exchange *ex, const struct bulk_item *bi,
     } else if (!item->id_said && bi->action != BULK_DELETE && may_inject(item)) {
         item->id = make_id(ex);
         item->id_injected = true;
-        item->action_was_index = bi->action == BULK_INDEX;
+        item->action_was_index = item->op == INTENT_INDEX;
         rewrite = true;
     }
     if (rewrite && ex->new_body.size == 0 && !exchange_charge(ex, ex->body.size))

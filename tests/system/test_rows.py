@@ -194,7 +194,7 @@ def test_bulks_in_all_forms(twins):
         {"update": {"_index": "{i}", "_id": "3"}}, {"script": "ctx.op = 'delete'"},
         {"update": {"_index": "{i}", "_id": "4"}}, {"doc": {"n": 1}, "doc_as_upsert": True}))
     twins.write("PUT", "/{i}/_bulk", lines({"index": {"_id": "5"}}, {"n": 1}, {"index": {}}, {"n": 2},
-                                           {"create": {}}, {"n": 3}))
+                                           {"create": {}}, {"n": 3}, {"index": {"op_type": "create"}}, {"n": 4}))
     twins.write("POST", "/{i}/_bulk?refresh=true&filter_path=items.*.error,errors", lines(
         {"create": {"_id": "5"}}, {"n": 2}, {"index": {"_id": "6"}}, {"n": 2}))
     twins.write("POST", "/{i}/_bulk?filter_path=items.*._id,took&pretty", lines(

@@ -127,7 +127,7 @@ class Run:
 
     def do_skip(self, skip):
         features = skip.get("features", [])
-        missing = set([features] if isinstance(features, str) else features) - FEATURES
+        missing = set(re.split(r",\s*", features) if isinstance(features, str) else features) - FEATURES
         if missing:
             raise Skipped("the runner has not: " + " ".join(missing))
         for stretch in filter(None, str(skip.get("version", "")).split(",")):

@@ -16,7 +16,7 @@ from shared import shared_tandem
 OPENSEARCH = ("org.opensearch:rest-api-spec:2.19.0", "opensearch-2.19")
 ELASTICSEARCH = ("org.elasticsearch:rest-api-spec:7.10.2", "elasticsearch-7.10")
 # What writes documents, and changes definitions: in each run.
-SELECTION = ("bulk create delete exists get get_source index mget update "
+SELECTION = ("bulk create delete get index mget update "
              "indices.create indices.delete indices.put_mapping indices.update_aliases").split()
 # What is refused on purpose (docs/compatibility.md), by the call that is refused: why.
 REFUSED = {

@@ -515,9 +515,10 @@ static bool prepare_item(struct exchange *ex, const struct bulk_item *bi,
     if (item->name.size == 0)
         return refuse(ex, 400, "action_request_validation_exception",
                       "Validation Failed: an action names no index, and the path names none;");
-    if (item->id_said && item->id.size == 0)
+    /* An empty one is refused by every engine: the item of an index or a create, else the bulk. */
+    if (item->id_said && item->id.data == NULL)
         return refuse(ex, 400, "illegal_argument_exception",
-                      "an `_id` of the bulk is empty, or holds half a surrogate pair");
+                      "an `_id` of the bulk holds half a surrogate pair");
     if (!resolve(ex, item, previous))
         return false;
     bool rewrite = false;
@@ -531,7 +532,7 @@ static bool prepare_item(struct exchange *ex, const struct bulk_item *bi,
     } else if (!item->id_said && bi->action != BULK_DELETE && may_inject(item)) {
         item->id = make_id(ex);
         item->id_injected = true;
-        item->action_was_index = bi->action == BULK_INDEX;
+        item->action_was_index = item->op == INTENT_INDEX;
         rewrite = true;
     }
     if (rewrite && ex->new_body.size == 0 && !exchange_charge(ex, ex->body.size))
@@ -564,7 +565,7 @@ static bool prepare_bulk(struct exchange *ex)
             return false;
     if (status == STATUS_BAD_INPUT) {
         reply_error(&ex->reply, 400, "illegal_argument_exception", "not-applied",
-                    "Malformed bulk request, line %zu: %s; nothing of it was applied",
+                    "Malformed action/metadata line [%zu], %s; nothing of it was applied",
                     walk.why_line, walk.why);
         return false;
     }

@@ -216,6 +216,13 @@ static bool life_takes_rows(const struct life *life)
     return life->state == LIFE_READY && !life->stopped && !life->blocked;
 }
 
+/* A negative row of a shard that nothing was ever written to. To a standby that names types its
+ * delete would say the index' type, which nobody knows yet. */
+static bool takes_nothing_away(const struct row *row)
+{
+    return row->op == ROW_DELETE && row->proof == ROW_NEGATIVE && row->term == 1 && row->seq_no < 0;
+}
+
 /* What happens to ITEM without asking the standby: true when it is dealt with. Within a store
  * transaction. */
 static bool settle_at_home(struct standby *sb, struct item *item, enum status *status)
@@ -224,7 +231,8 @@ static bool settle_at_home(struct standby *sb, struct item *item, enum status *s
     /* The remembered delete itself is sent again: a standby that was restored does not have it. */
     int64_t covered = item->version + (item->row.op == ROW_DELETE);
     bool ended = life->state == LIFE_GONE || (life->state == LIFE_HELD && life->ending);
-    if (ended || deletes_covers(sb, life->incarnation, item->document, covered)) {
+    if (ended || takes_nothing_away(&item->row) ||
+        deletes_covers(sb, life->incarnation, item->document, covered)) {
         if (item->from_waiting)
             *status = waiting_remove(sb, item);
         return true;

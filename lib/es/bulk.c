@@ -141,6 +141,8 @@ static const char *read_action(struct span line, enum bulk_action *action, const
     if (at == end || *at != '{')
         return NULL;
     at = skip_space(at + 1, end);
+    if (at != end && *at == '}')
+        *why = "expected FIELD_NAME but found [END_OBJECT]"; /* the engines' words */
     if (at == end || *at != '"')
         return NULL;
     const char *quote = memchr(at + 1, '"', (size_t)(end - at - 1));

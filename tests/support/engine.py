@@ -299,7 +299,9 @@ class Engine:
                   kind.get("transport", "transport.port"): str(self.transport_port),
                   "path.repo": os.path.join(os.path.dirname(self.folder), "repo"),
                   # The tests' disk may be fuller than an engine likes; they write little.
-                  "cluster.routing.allocation.disk.threshold_enabled": "false"}
+                  "cluster.routing.allocation.disk.threshold_enabled": "false",
+                  # The engines' own REST tests ask for it.
+                  "node.attr.testattr": "test"}
         values.update(SINGLE_NODE)
         values.update(kind["settings"])
         values.update(self.settings)

@@ -1,8 +1,9 @@
 """rest_suite.py - runs the engines' own REST tests (YAML): what passes directly must pass through Tandem.
 
-The tests are those of the artifact `rest-api-spec`, fetched when they are needed and kept in the cache folder. A file has
-`setup` and `teardown`, which belong to each of its tests; a test is a list of steps: calls (`do`) and what their answers must
-be. A call is named as in the artifact's specification of the API, which says its methods and paths.
+The tests are those of the artifact `rest-api-spec`, fetched when they are needed and kept in the cache folder.
+A file has `setup` and `teardown`, which belong to each of its tests; a test is a list of steps: calls (`do`) and
+what their answers must be. A call is named as in the artifact's specification of the API, which says its methods
+and paths.
 
 SPDX-License-Identifier: Apache-2.0
 """
@@ -18,8 +19,8 @@ import yaml
 import engine
 from tandem import request
 
-FEATURES = {"allowed_warnings", "warnings", "headers", "arbitrary_key", "contains", "regex", "default_shards", "yaml",
-            "stash_in_path"}
+FEATURES = {"allowed_warnings", "allowed_warnings_regex", "warnings", "warnings_regex", "headers", "arbitrary_key",
+            "contains", "regex", "default_shards", "yaml", "stash_in_path", "no_xpack", "node_selector"}
 CATCH = {"missing": [404], "conflict": [409], "bad_request": [400], "unauthorized": [401], "forbidden": [403],
          "request_timeout": [408], "unavailable": [503], "request": range(400, 600)}
 NOT_APIS = ("warnings", "allowed_warnings", "allowed_warnings_regex", "warnings_regex")
@@ -30,10 +31,18 @@ class Skipped(Exception):
 
 
 class Failed(AssertionError):
-    """An answer is not what the test says."""
+    """An answer is not what the test says.
+
+    api, answer: of the last call.
+    """
+
+    def __init__(self, text, api=None, answer=None):
+        super().__init__(text)
+        self.api = api
+        self.answer = answer
 
 
-class Loader(yaml.SafeLoader):
+class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
     """YAML as the tests mean it: dates are text, and so are yes, no, on and off."""
 
 
@@ -91,7 +100,7 @@ class Run:
         self.suite = suite
         self.url = url
         self.stash = {}
-        self.answer = self.value = None
+        self.api = self.answer = self.value = None
 
     def test(self, setup, teardown, steps):
         try:
@@ -109,13 +118,16 @@ class Run:
         run = getattr(self, "do_" + kind, None)
         if run is None:
             raise Skipped("the runner has no step " + kind)
-        run(argument)
+        try:
+            run(argument)
+        except Failed as failed:
+            raise Failed(str(failed), self.api, self.answer) from None
 
     # --- calls ---
 
     def do_skip(self, skip):
         features = skip.get("features", [])
-        missing = set([features] if isinstance(features, str) else features) - FEATURES
+        missing = set(re.split(r",\s*", features) if isinstance(features, str) else features) - FEATURES
         if missing:
             raise Skipped("the runner has not: " + " ".join(missing))
         for stretch in filter(None, str(skip.get("version", "")).split(",")):
@@ -129,8 +141,7 @@ class Run:
     def do_do(self, call):
         call = {key: value for key, value in call.items() if key not in NOT_APIS}
         catch, headers = call.pop("catch", None), call.pop("headers", {})
-        if "node_selector" in call:
-            raise Skipped("the runner has not: node_selector")
+        call.pop("node_selector", None)  # there is one node, of the version that is tested
         if catch == "param":
             return  # it is the client's library that refuses it
         for api, arguments in call.items():
@@ -145,11 +156,14 @@ class Run:
         query = urllib.parse.urlencode({key: self.text(value) for key, value in arguments.items()},
                                        quote_via=urllib.parse.quote)
         headers.setdefault("Content-Type", "application/json")
+        self.api = api
         self.answer = request(self.url, method, path + ("?" + query if query else ""), body, headers)
-        try:
-            self.value = json.loads(self.answer.body)
-        except ValueError:
-            self.value = self.answer.body.decode("utf-8", "replace")
+        self.value = self.answer.body.decode("utf-8", "replace")
+        kind = self.answer.headers.get("content-type", "")
+        if "json" in kind and self.value:
+            self.value = json.loads(self.value)
+        elif "yaml" in kind:
+            self.value = yaml.load(self.value, Loader)
         if method == "HEAD":
             self.value = self.answer.status < 300
             ignore = ignore + [404]

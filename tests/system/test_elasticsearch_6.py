@@ -7,6 +7,7 @@ SPDX-License-Identifier: Apache-2.0
 
 import pytest
 
+from processes import wait_until
 from tandem import request
 
 pytestmark = [pytest.mark.long, pytest.mark.limit(400)]
@@ -48,3 +49,14 @@ def typed_paths(tandem, naming):
     tandem.wait_caught_up()
     found = request(tandem.standby.url, "GET", "/typed/book/1").json()
     assert found["_source"] == {"title": "Solaris", "pages": 204, "read": True}, found
+
+
+@pytest.mark.engines("elasticsearch-7.10")
+def test_a_watch_of_a_former_life_gives_an_index_no_type(tandem):
+    """Its delete would make a mapping, and one of the primary's type would be refused behind it."""
+    ok(tandem, "PUT", "/books/_create/1", {"title": "Fiasco"})
+    ok(tandem, "PUT", "/books/_create/1", {"title": "Eden"}, expected=(409,))
+    ok(tandem, "DELETE", "/books")
+    ok(tandem, "PUT", "/books")
+    wait_until(lambda: "negative" in tandem.ctl("journal", "dump", "--index", "books"), 30, "the watch looked")
+    ok(tandem, "PUT", "/books/book/1", {"title": "Solaris"})

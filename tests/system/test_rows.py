@@ -194,7 +194,7 @@ def test_bulks_in_all_forms(twins):
         {"update": {"_index": "{i}", "_id": "3"}}, {"script": "ctx.op = 'delete'"},
         {"update": {"_index": "{i}", "_id": "4"}}, {"doc": {"n": 1}, "doc_as_upsert": True}))
     twins.write("PUT", "/{i}/_bulk", lines({"index": {"_id": "5"}}, {"n": 1}, {"index": {}}, {"n": 2},
-                                           {"create": {}}, {"n": 3}))
+                                           {"create": {}}, {"n": 3}, {"index": {"op_type": "create"}}, {"n": 4}))
     twins.write("POST", "/{i}/_bulk?refresh=true&filter_path=items.*.error,errors", lines(
         {"create": {"_id": "5"}}, {"n": 2}, {"index": {"_id": "6"}}, {"n": 2}))
     twins.write("POST", "/{i}/_bulk?filter_path=items.*._id,took&pretty", lines(
@@ -236,6 +236,21 @@ def test_bulks_that_are_wrong_change_nothing(twins):
     answer = twins.tandem.request("POST", "/_bulk", lines({"index": {"_id": "1"}}, {"n": 1}))
     assert (answer.status, answer.headers["x-tandem-outcome"]) == (400, "not-applied"), answer
     assert twins.ask("GET", "/{i}/_count?filter_path=count").json() == {"count": 0}
+
+
+def test_an_empty_id_is_refused_as_by_the_engine(twins):
+    """The item of an index or a create; of an update or a delete the whole bulk."""
+    put_pipelines(twins.tandem)
+    twins.write("POST", "/{i}/_bulk", lines(
+        {"index": {"_id": ""}}, {"n": 1}, {"create": {"_id": ""}}, {"n": 2}, {"index": {"_id": "3"}}, {"n": 3},
+        {"index": {"_id": "", "op_type": "create"}}, {"n": 4}, {"update": {"_id": "3"}}, {"doc": {"m": 5}},
+        {"index": {"_id": "", "pipeline": "rename"}}, {"word": "six"}), status=200)
+    twins.write("POST", "/{i}/_bulk", lines({"index": {"_id": ""}}, {"n": 1}), status=200, outcome="not-applied")
+    for action in ({"update": {"_id": ""}}, {"doc": {"n": 1}, "doc_as_upsert": True}), ({"delete": {"_id": ""}},):
+        twins.write("POST", "/{i}/_bulk", lines({"index": {"_id": "7"}}, {"n": 7}, *action), status=400,
+                    outcome="not-applied")
+    twins.ask("POST", "/{i}/_refresh")
+    assert twins.ask("GET", "/{i}/_count?filter_path=count").json() == {"count": 2}
 
 
 def test_require_alias_is_honoured(twins):

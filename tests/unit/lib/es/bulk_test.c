@@ -193,6 +193,15 @@ static void action_lines_that_are_not_actions_are_refused(void **state)
     }
 }
 
+/* Clients know the engines' words. */
+static void an_empty_action_is_refused_in_the_engines_words(void **state)
+{
+    (void)state;
+    static const char want[] = "expected FIELD_NAME but found [END_OBJECT]";
+    expect_refused("{\"index\":{}}\n{}\n{}\n", 3, want);
+    expect_refused(" { } \n{}\n", 1, want);
+}
+
 static void a_body_cut_anywhere_never_gives_more_items(void **state)
 {
     (void)state;
@@ -229,6 +238,7 @@ int main(void)
         cmocka_unit_test(harmless_forms_pass),
         cmocka_unit_test(what_engines_disagree_about_is_refused),
         cmocka_unit_test(action_lines_that_are_not_actions_are_refused),
+        cmocka_unit_test(an_empty_action_is_refused_in_the_engines_words),
         cmocka_unit_test(a_body_cut_anywhere_never_gives_more_items),
         cmocka_unit_test(more_unknown_keys_than_we_remember_are_refused),
     };

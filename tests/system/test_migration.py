@@ -1,0 +1,156 @@
+"""test_migration.py - from an old engine to a new one: seeded under writes, verified, released, and the same.
+
+The old cluster has been in use before Tandem sees it (support/old_cluster.py).
+
+SPDX-License-Identifier: Apache-2.0
+"""
+
+import random
+import threading
+
+import pytest
+
+import compare
+from old_cluster import NDJSON, OldCluster, documents
+from processes import wait_until
+from shared import lines, must, shared_tandem
+from tandem import request
+from workload import Workload
+
+pytestmark = [pytest.mark.long, pytest.mark.limit(900)]
+COUNT = 1500
+SETTINGS = {"seed.rate_max": 1000}  # so that the seed takes long enough to be met by writes
+
+
+def elasticsearch(url):
+    import elasticsearch as library
+    import warnings
+    warnings.simplefilter("ignore", library.ElasticsearchWarning)
+    return lambda: library.Elasticsearch(url, timeout=60, max_retries=0, retry_on_timeout=False)
+
+
+class OldApplication:
+    """Goes on writing to what is there, through Tandem, until it is stopped."""
+
+    def __init__(self, tandem, old, seed):
+        self.tandem, self.old = tandem, old
+        self.chance = random.Random(seed)
+        self.ended = threading.Event()
+        self.wrong = []
+        self.written = 0
+        self.thread = threading.Thread(target=self.run)
+
+    def run(self):
+        while not self.ended.is_set():
+            index = self.chance.choice(["books-v3", "events", "orders", "logs-2020.01"])
+            sources = list(documents(index, 40, self.chance))
+            body = []
+            for n in self.chance.sample(range(COUNT // 2), 20):
+                routing, source = sources[n % 40]
+                if routing:  # of the document that is there
+                    routing = "customer-%d" % (n % 11) if index == "events" else str(n - n % 4)
+                action = self.old.action(index, n, routing)
+                body += self.chance.choice([[{"index": action}, source], [{"delete": action}],
+                                            [{"update": action}, {"doc": {"live": n}, "doc_as_upsert": True}]])
+            answer = request(self.tandem.url, "POST", "/_bulk", lines(*body), NDJSON)
+            if answer.status == 429:  # the old cluster is small
+                continue
+            failed = answer.status != 200 or [
+                item for item in answer.json()["items"] for each in item.values() if each["status"] >= 400
+                and each["status"] not in (404, 409)]
+            if failed:
+                self.wrong.append("%r %r" % (answer, failed))
+            self.written += 1
+            self.ended.wait(0.02)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ended.set()
+        self.thread.join()
+        assert not self.wrong, self.wrong[:3]
+
+
+def migration(kind, standby_kind, prepare, typed=False):
+    @pytest.fixture
+    def fixture(request, clusters, run_folder):
+        def before(url):
+            prepare(OldCluster(url, typed))
+        for running in shared_tandem(request, clusters, run_folder, SETTINGS, equal=False, before=before, kind=kind,
+                                     standby_kind=standby_kind):
+            running.old = OldCluster(running.url, typed)
+            yield running
+    return fixture
+
+
+def unready(tandem):
+    """Indices that are not what they should be, with the reason."""
+    return ["%s: %s: %s" % (each["name"], each["state"], each.get("why"))
+            for each in tandem.replicator.status()["indices"] if each["state"] in ("filling", "held", "blocked")]
+
+
+def is_seeded(tandem):
+    wrong = unready(tandem)
+    assert not [each for each in wrong if "held" in each], wrong
+    return not wrong
+
+
+def migrate(tandem, seed, **workload):
+    """Writers go on during the seed; then they stop, and the new cluster has it all and is given back."""
+    writers = Workload(seed, elasticsearch(tandem.url), operations=40, writers=4, tolerant=True, **workload)
+    writers.prepare()
+    with OldApplication(tandem, tandem.old, seed) as application:
+        writers.start()
+        wait_until(lambda: is_seeded(tandem), 300, "everything is seeded")
+        assert application.written > 3, "nobody wrote meanwhile"
+        writers.wait()
+    writers.check()
+    tandem.wait_caught_up(120)
+    writers.check_ledger(tandem)
+    tandem.wait_equal()
+    assert "equal to the primary in all" in tandem.ctl("verify")
+    tandem.ctl("audit")
+    assert "released" in tandem.ctl("release", "b", "--yes", "--timeout", "60")
+    differences = compare.compare(tandem.primary.url, tandem.standby.url)
+    assert not differences, compare.report(differences)
+
+
+# --- Elasticsearch 7.10 to OpenSearch 2.19 ---------------------------------------------------------
+
+def of_seven(old):
+    old.definitions()
+    old.composable()
+    old.indices(COUNT)
+
+
+seven = migration("elasticsearch-7.10", "opensearch-2.19", of_seven)
+
+
+def test_elasticsearch_7_to_opensearch_2(seven, seed):
+    migrate(seven, seed)
+    url = seven.standby.url
+    found = must(url, "GET", "/books/_search", {"query": {"match": {"title": "fast"}}, "size": 0})
+    assert found["hits"]["total"]["value"] > 0, "the analyzer does not know its synonyms"
+
+
+# --- Elasticsearch 6.8 -----------------------------------------------------------------------------
+
+def of_six(old):
+    old.definitions()
+    old.indices(COUNT)
+    old.old_fashioned()
+
+
+six_to_opensearch = migration("elasticsearch-6.8", "opensearch-2.19", of_six, typed=True)
+
+
+def test_elasticsearch_6_to_opensearch_2(six_to_opensearch, seed):
+    migrate(six_to_opensearch, seed, typed=True)
+    url = six_to_opensearch.standby.url
+    found = must(url, "GET", "/words/_search", {"query": {"match": {"text": "ranit"}}, "size": 0})
+    assert found["hits"]["total"]["value"] > 0, "the analyzer makes no n-grams"
+    must(url, "PUT", "/wide-2/_doc/1", {"brand": "new"})
+    made = must(url, "GET", "/wide-2")["wide-2"]
+    assert made["mappings"]["properties"]["brand"] == {"type": "keyword"}, "the template's _default_ was lost"

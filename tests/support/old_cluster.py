@@ -88,13 +88,19 @@ def documents(index, count, chance):
                          "message": " ".join(chance.sample(WORDS, 4)), "host": "web-%d" % (n % 3)}
 
 
-class OldCluster:
-    """The cluster at URL; TYPED: an engine before 7.0."""
+# What the tests' Elasticsearch 8.8 lacks: it has but a few modules.
+WITHOUT_MODULES = ("title", "price", "suggest")
 
-    def __init__(self, url, typed=False, seed=1):
+
+class OldCluster:
+    """The cluster at URL. TYPED: an engine before 7.0. PLAIN: nothing that takes modules of an engine."""
+
+    def __init__(self, url, typed=False, plain=False, seed=1):
         self.url = url
         self.typed = typed
+        self.plain = plain
         self.chance = random.Random(seed)
+        self.indices = ["books-v3", "events", "logs-2020.01", "logs-2020.02"] + ([] if plain else ["orders"])
 
     def mappings(self, index, mapping):
         return {TYPES[index]: mapping} if self.typed else mapping
@@ -130,9 +136,10 @@ class OldCluster:
 
     def definitions(self):
         """Templates, pipelines, scripts: before the indices, which come from them in part."""
-        must(self.url, "PUT", "/_ingest/pipeline/stamp", PIPELINE)
-        must(self.url, "PUT", "/_scripts/add", SCRIPT)
-        must(self.url, "PUT", "/_scripts/find", SEARCH_TEMPLATE)
+        if not self.plain:
+            must(self.url, "PUT", "/_ingest/pipeline/stamp", PIPELINE)
+            must(self.url, "PUT", "/_scripts/add", SCRIPT)
+            must(self.url, "PUT", "/_scripts/find", SEARCH_TEMPLATE)
         must(self.url, "PUT", "/_template/logs", {
             "index_patterns": ["logs-*"], "order": 2, "version": 7, "settings": {
                 "number_of_shards": 2, "number_of_replicas": 0, "refresh_interval": "5s"},
@@ -147,16 +154,19 @@ class OldCluster:
             "index_patterns": ["metrics-*"], "composed_of": ["hosts"], "priority": 50, "_meta": {"by": "us"},
             "template": {"settings": {"number_of_shards": 3}, "aliases": {"metrics": {}}}})
 
-    def indices(self, count):
-        self.create("books-v3", {"number_of_shards": 3, "analysis": ANALYSIS, "max_result_window": 20000}, BOOK, {
+    def fill_all(self, count):
+        fields = {name: field for name, field in BOOK["properties"].items()
+                  if not self.plain or name not in WITHOUT_MODULES}
+        self.create("books-v3", dict({"number_of_shards": 3, "max_result_window": 20000},
+                                     **({} if self.plain else {"analysis": ANALYSIS})), dict(BOOK, properties=fields), {
             "books": {"is_write_index": True}, "room-a": {"filter": {"term": {"shelf.room": "A"}}}})
         self.create("events", {"number_of_shards": 2, "codec": "best_compression",
                                "sort.field": ["when", "n"], "sort.order": ["desc", "asc"]}, EVENT, {
             "customer-3": {"routing": "customer-3", "filter": {"range": {"n": {"gte": 0}}}}})
-        self.create("orders", {"number_of_shards": 4, "default_pipeline": "stamp"}, ORDER)
-        self.fill("books-v3", count)
-        for index in ("events", "orders", "logs-2020.01", "logs-2020.02"):
-            self.fill(index, count // 2)
+        if not self.plain:
+            self.create("orders", {"number_of_shards": 4, "default_pipeline": "stamp"}, ORDER)
+        for index in self.indices:
+            self.fill(index, count if index == "books-v3" else count // 2)
         must(self.url, "POST", "/logs-2020.02/_close")
         must(self.url, "POST", "/logs-2020.02/_open")
 
@@ -168,12 +178,11 @@ class OldCluster:
                 {"words": {"match_mapping_type": "string", "mapping": {"type": "keyword"}}}]}}})
         must(self.url, "PUT", "/_template/unused", {"index_patterns": ["unused-*"], "mappings": {"doc": {
             "dynamic_templates": [{"t": {"match": "*_text", "mapping": {"type": "text", "include_in_all": False}}}]}}})
-        must(self.url, "PUT", "/words", {
-            "settings": {"index": {
-                "number_of_shards": 5, "number_of_replicas": 0, "mapper.dynamic": True,
-                "soft_deletes.enabled": False, "shard.check_on_startup": "fix",
-                "translog.retention.size": "256mb", "merge.policy.max_merge_at_once_explicit": 20,
-                "lifecycle.name": "old", "analysis": {
+        analysis = {"filter": {"plain": {"type": "standard"}, "pairs": {"type": "shingle", "max_shingle_size": 7}},
+                    "analyzer": {"pairs": {"tokenizer": "standard", "filter": ["plain", "lowercase", "pairs"]}}}
+        lifecycle = {} if self.plain else {"lifecycle.name": "old"}
+        if not self.plain:
+            analysis = {
                     "char_filter": {}, "tokenizer": {"pieces": {"type": "nGram", "min_gram": 3, "max_gram": 6}},
                     "filter": {"plain": {"type": "standard"},
                                "pairs": {"type": "shingle", "max_shingle_size": 7}},
@@ -181,10 +190,16 @@ class OldCluster:
                         "pieces": {"tokenizer": "pieces", "filter": ["standard", "lowercase"]},
                         "pairs": {"tokenizer": "standard", "filter": ["plain", "lowercase", "pairs"],
                                   "char_filter": ["htmlStrip"]},
-                        "payload": {"tokenizer": "whitespace", "filter": ["delimited_payload_filter"]}}}}},
+                        "payload": {"tokenizer": "whitespace", "filter": ["delimited_payload_filter"]}}}
+        must(self.url, "PUT", "/words", {
+            "settings": {"index": dict({
+                "number_of_shards": 5, "number_of_replicas": 0, "mapper.dynamic": True,
+                "soft_deletes.enabled": False, "shard.check_on_startup": "fix",
+                "translog.retention.size": "256mb", "merge.policy.max_merge_at_once_explicit": 20,
+                "analysis": analysis}, **lifecycle)},
             "mappings": {"_default_": {"dynamic": "true"}, "word": {
                 "_all": {"enabled": False}, "_field_names": {"enabled": True},
-                "properties": {"text": {"type": "text", "analyzer": "pieces", "boost": 2.0},
+                "properties": {"text": {"type": "text", "boost": 2.0, **({} if self.plain else {"analyzer": "pieces"})},
                                "pairs": {"type": "text", "analyzer": "pairs"},
                                "n": {"type": "long", "index_options": "docs"},
                                "on": {"type": "date", "format": "dateOptionalTime||yyyy/MM/dd"}}}}})

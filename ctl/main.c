@@ -34,6 +34,9 @@ static const char help[] =
     "  seed [--index PATTERN]          copy what indices held before Tandem saw them; --again: "
     "once "
     "more\n"
+    "  wait NAME                       until NAME has all that the journal holds now, and nothing "
+    "is "
+    "filling\n"
     "  audit                           is every operation of the primary accounted for?\n"
     "  verify [--index PATTERN]        compare a standby with the primary, document by document\n"
     "  repair [--index PATTERN]        the same, and say what would be written; --apply writes it\n"
@@ -215,6 +218,7 @@ static const struct {
     {"resume", ctl_resume, true},
     {"release", ctl_release, true},
     {"seed", ctl_seed, true},
+    {"wait", ctl_wait, true},
     {"audit", ctl_audit, true},
     {"verify", ctl_verify, true},
     {"repair", ctl_repair, true},

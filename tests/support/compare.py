@@ -49,7 +49,8 @@ SITE_SETTINGS = (
     "index.number_of_routing_shards").split()
 
 # Templates and pipelines that an engine brings along, on each cluster when it likes.
-BUILT_IN = ".* xpack_monitoring_* ilm-history* slm-history*".split()
+BUILT_IN = (".* xpack_monitoring_* ilm-history* slm-history* security-index-template security_audit_log "
+            "logstash-index-template").split()
 
 TANDEM_ALIASES = ".tandem"
 TANDEM_TEMPLATE = "tandem-shadow"

@@ -140,13 +140,18 @@ static enum ctl_exit see_engine(struct cluster *cluster)
     return status == 0 ? CTL_UNREACHABLE : CTL_REFUSED;
 }
 
-/* A GET of the primary that has to succeed: its JSON, the caller's; NULL: it was said why not. */
+/* A GET of the primary that has to succeed: its JSON, the caller's; NULL: it was said why not. What
+ * is not there is an empty object (7.x says 404 where there is no pipeline). */
 static json_t *must_get(struct check *check, const char *path)
 {
     json_t *json;
     int status = call(&check->from, "GET", path, NULL, &json);
     if (status >= 200 && status < 300 && json != NULL)
         return json;
+    if (status == 404) {
+        json_decref(json);
+        return json_object();
+    }
     json_decref(json);
     if (status == 0)
         ctl_say("%s%s: %s", check->from.url, path, check->from.error);

@@ -160,6 +160,16 @@ static json_t *must_get(struct check *check, const char *path)
     return NULL;
 }
 
+/* The same by name, for people; JSON is taken. */
+static json_t *sorted(json_t *json)
+{
+    char *text = json == NULL ? NULL : json_dumps(json, JSON_SORT_KEYS);
+    json_t *in_order = text == NULL ? NULL : json_loads(text, 0, NULL);
+    free(text);
+    json_decref(json);
+    return in_order;
+}
+
 /* ---- what the new cluster says ---- */
 
 /* The innermost reason of an error. */
@@ -408,7 +418,7 @@ static bool check_objects(struct check *check)
     for (size_t i = 0; i < COUNT_OF(kinds); i++) {
         if (kinds[i].composable && !composable)
             continue;
-        json_t *found = must_get(check, kinds[i].path);
+        json_t *found = sorted(must_get(check, kinds[i].path));
         if (found == NULL)
             return false;
         check_named(check, kinds[i].type, kinds[i].kind, found);
@@ -419,8 +429,9 @@ static bool check_objects(struct check *check)
 
 static enum ctl_exit check_all(struct check *check)
 {
-    json_t *state = must_get(check, "/_cluster/state/metadata?filter_path=metadata.indices.*.state,"
-                                    "metadata.stored_scripts");
+    json_t *state =
+        sorted(must_get(check, "/_cluster/state/metadata?filter_path=metadata.indices.*.state,"
+                               "metadata.stored_scripts"));
     const json_t *metadata = json_object_get(state, "metadata");
     bool whole = state != NULL && check_indices(check, json_object_get(metadata, "indices")) &&
                  check_objects(check);

@@ -384,11 +384,23 @@ def compare_indices(primary, standby, base):
         yield from compare_index(primary, standby, index, is_open, base)
 
 
+def _flat(settings, prefix=""):
+    """Settings with dots in their names; not all engines give them so when they are asked to."""
+    found = {}
+    for name, value in settings.items():
+        found.update(_flat(value, prefix + name + ".") if isinstance(value, dict) else {prefix + name: value})
+    return found
+
+
 def _composable(path, list_name, object_name):
     """Answers that are a list of {name, object}; engines before 7.8 have none."""
     def read(cluster):
         answer = cluster.ask("GET", path, absent={})
-        return {entry["name"]: entry[object_name] for entry in answer.get(list_name, [])}
+        found = {entry["name"]: entry[object_name] for entry in answer.get(list_name, [])}
+        for each in found.values():
+            if "settings" in each.get("template", {}):
+                each["template"]["settings"] = _flat(each["template"]["settings"])
+        return found
     return read
 
 

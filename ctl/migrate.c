@@ -345,8 +345,11 @@ static void check_object(struct check *check, const char *type, const char *kind
     translation_init(&tr);
     translate_object(&check->to.engine, type, body,
                      !check->from.engine.opensearch && check->from.engine.major < 7, &tr);
+    if (json_object_get(body, "data_stream") != NULL)
+        json_array_append_new(tr.warnings,
+                              json_string("it makes data streams: Tandem does not replicate them"));
     if (tr.refused != NULL)
-        ;
+        ; /* nobody need be asked */
     else if (strcmp(type, "pipeline") == 0)
         take_objection(&tr, objection_to_pipeline(check, body), false);
     else if (strcmp(type, "script") == 0)

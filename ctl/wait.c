@@ -1,9 +1,10 @@
 /* wait.c - tandemctl wait: until a standby has everything, for scripts and for the last step of a
  * move.
  *
- * Everything is what the journal held when the proxy first answered that it is active, and what its
- * indices held before: nothing is filling, held, parked or waiting. What stands in the way is said,
- * each thing once; a person may mend it meanwhile.
+ * Everything is what the journal holds now, and what the indices held before: nothing is filling,
+ * held, parked or waiting. Writes that are under way or in doubt now are waited for, unless others
+ * go on meanwhile: then there is no end to wait for. What stands in the way is said, each thing
+ * once; a person may mend it.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -15,14 +16,15 @@
 #include <unistd.h>
 
 #define POLL_NS 500000000
-#define SILENT_MAX                                                                                 \
-    60 /* polls without an answer: programs that were just started have come by then */
+/* Polls without an answer: programs that were just started have come by then. */
+#define SILENT_MAX 60
 
 struct waiting {
     const struct settings *settings;
     const struct standby_settings *standby;
-    json_int_t goal; /* seq to be applied; -1: not known yet */
-    unsigned silent; /* polls in a row that nobody answered */
+    json_int_t goal;     /* seq to be applied; -1: not known yet */
+    json_int_t last_seq; /* of the journal, when it was looked at last; -1: it was not */
+    unsigned silent;     /* polls in a row that nobody answered */
     char said[600];
 };
 
@@ -34,6 +36,19 @@ static void say_once(struct waiting *waiting, const char *text)
     fprintf(stderr, "%s\n", text);
 }
 
+/* STATUS is that of an active proxy. */
+static void take_goal(struct waiting *waiting, const json_t *status)
+{
+    json_int_t last_seq =
+        json_integer_value(json_object_get(json_object_get(status, "journal"), "last_seq"));
+    bool goes_on = waiting->last_seq >= 0 && last_seq != waiting->last_seq;
+    if (goes_on || json_integer_value(json_object_get(status, "open_intents")) == 0)
+        waiting->goal = last_seq;
+    else
+        say_once(waiting, "some writes are under way, or in doubt");
+    waiting->last_seq = last_seq;
+}
+
 static void see_goal(struct waiting *waiting)
 {
     struct answer proxy;
@@ -41,8 +56,7 @@ static void see_goal(struct waiting *waiting)
     if (proxy.exit != CTL_DONE)
         waiting->silent++;
     else if (strcmp(json_text(proxy.json, "state", ""), "active") == 0)
-        waiting->goal =
-            json_integer_value(json_object_get(json_object_get(proxy.json, "journal"), "last_seq"));
+        take_goal(waiting, proxy.json);
     else
         say_once(waiting, "the proxy is not active yet");
     answer_fini(&proxy);
@@ -113,7 +127,7 @@ enum ctl_exit ctl_wait(struct ctl *ctl)
 {
     static const struct option options[] = {{"timeout", required_argument, NULL, 't'},
                                             {NULL, 0, NULL, 0}};
-    struct waiting waiting = {.settings = ctl->settings, .goal = -1};
+    struct waiting waiting = {.settings = ctl->settings, .goal = -1, .last_seq = -1};
     uint64_t timeout_s = 0;
     int option;
 

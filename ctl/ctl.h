@@ -70,5 +70,7 @@ enum ctl_exit ctl_audit(struct ctl *ctl);
 enum ctl_exit ctl_verify(struct ctl *ctl);
 enum ctl_exit ctl_repair(struct ctl *ctl);
 enum ctl_exit ctl_parked(struct ctl *ctl);
+enum ctl_exit ctl_wait(struct ctl *ctl);
+enum ctl_exit ctl_migrate_check(struct ctl *ctl);
 
 #endif

@@ -31,8 +31,12 @@ static const char help[] =
     "  resume NAME                     go on\n"
     "  release NAME                    drain the journal, then make NAME an ordinary cluster "
     "again\n"
-    "  seed [--index PATTERN]          copy what indices held before Tandem saw them; --again: once "
+    "  seed [--index PATTERN]          copy what indices held before Tandem saw them; --again: "
+    "once "
     "more\n"
+    "  wait NAME                       until NAME has all that the journal holds now, and nothing "
+    "is "
+    "filling\n"
     "  audit                           is every operation of the primary accounted for?\n"
     "  verify [--index PATTERN]        compare a standby with the primary, document by document, and "
     "definitions\n"
@@ -46,6 +50,10 @@ static const char help[] =
     "filling then\n"
     "  journal dump [--from SEQ] [--index I] [--id X]\n"
     "  journal check                   verify every record\n"
+    "  migrate-check [--json]          what a standby of another version or product takes as it "
+    "is, "
+    "what is\n"
+    "                                  translated, what is not possible\n"
     "  check-config                    read the configuration, and say what is wrong with it\n"
     "  docs compatibility | configuration | conf\n"
     "\n"
@@ -213,12 +221,14 @@ static const struct {
     {"resume", ctl_resume, true},
     {"release", ctl_release, true},
     {"seed", ctl_seed, true},
+    {"wait", ctl_wait, true},
     {"audit", ctl_audit, true},
     {"verify", ctl_verify, true},
     {"repair", ctl_repair, true},
     {"parked", ctl_parked, true},
     {"journal", ctl_journal, true},
     {"docs", ctl_docs, false},
+    {"migrate-check", ctl_migrate_check, true},
     {"check-config", ctl_check_config, true},
 };
 

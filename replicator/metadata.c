@@ -649,9 +649,12 @@ static struct life *define_life(struct standby *sb, const struct metadata *md)
         json_t *json = json_tree(md->body);
         const char *name = json_string_value(json_object_get(json, "name"));
         life_name(life, key, name == NULL ? "" : name);
-        json_decref(json);
         free(life->wanted);
-        life->wanted = span_dup(md->body);
+        free(life->untranslatable);
+        life->wanted = definition_translated(sb, "index", name == NULL ? "?" : name, md->body,
+                                             life->applied == NULL && sb->pending_seq != 0,
+                                             &life->untranslatable);
+        json_decref(json);
         life_read_wanted(life);
         life->stamp = md->state_version;
         life->filling =
@@ -695,9 +698,12 @@ static void apply_life(struct standby *sb)
     life = define_life(sb, md);
     if (metadata_is_reread(sb))
         bytes_set_text(&life->applied, NULL); /* compare with what is there */
-    if (md->gone)
+    if (md->gone) {
         end_life(sb, life);
-    else if (life->applied == NULL || life->standby_uuid == NULL)
+    } else if (life->untranslatable != NULL) {
+        script_fail(&sb->script, "%s", life->untranslatable);
+        life_on_end(&sb->script);
+    } else if (life->applied == NULL || life->standby_uuid == NULL)
         create_life(sb, life);
     else
         change_life(sb, life);

@@ -115,18 +115,40 @@ static bool object_is_old(struct standby *sb, const struct metadata *md)
     return old;
 }
 
-void objects_push(struct script *script, script_answer_fn on_answer, const struct metadata *md)
+/* As the standby's engine takes it; ENCODED: its name in a path. */
+static char *push_put(struct script *script, script_answer_fn on_answer, const struct metadata *md,
+                      const char *encoded)
 {
-    struct buffer name = {0}, body = {0};
-    http_percent_encode(md->name, &name);
+    struct standby *sb = script->sb;
+    struct buffer body = {0};
     bool is_script = span_equal(md->type, SPAN("script"));
+    char *type = span_dup(md->type), *name = span_dup(md->name), *refused;
+    char *text = definition_translated(sb, type, name, md->body, sb->pending_seq != 0, &refused);
     buffer_append_cstr(&body, is_script ? "{\"script\":" : "");
-    buffer_append_span(&body, md->body);
+    buffer_append_cstr(&body, text);
     buffer_append_cstr(&body, is_script ? "}" : "");
-    script_push(script, on_answer, md->gone ? NULL : buffer_cstr(&body),
-                md->gone ? "DELETE" : "PUT", "%s/%s", kind_path(md->type), buffer_cstr(&name));
-    buffer_fini(&name);
+    if (refused == NULL)
+        script_push(script, on_answer, buffer_cstr(&body), "PUT", "/%s/%s", kind_path(md->type),
+                    encoded);
     buffer_fini(&body);
+    free(type);
+    free(name);
+    free(text);
+    return refused;
+}
+
+char *objects_push(struct script *script, script_answer_fn on_answer, const struct metadata *md)
+{
+    struct buffer name = {0};
+    char *refused = NULL;
+    http_percent_encode(md->name, &name);
+    if (md->gone)
+        script_push(script, on_answer, NULL, "DELETE", "/%s/%s", kind_path(md->type),
+                    buffer_cstr(&name));
+    else
+        refused = push_put(script, on_answer, md, buffer_cstr(&name));
+    buffer_fini(&name);
+    return refused;
 }
 
 void objects_apply(struct standby *sb)
@@ -141,7 +163,10 @@ void objects_apply(struct standby *sb)
             metadata_record_is_applied(sb);
         return;
     }
-    objects_push(&sb->script, on_object, md);
+    char *refused = objects_push(&sb->script, on_object, md);
+    if (refused != NULL)
+        script_fail(&sb->script, "%s", refused);
+    free(refused);
     script_run(&sb->script);
 }
 

@@ -252,7 +252,12 @@ static bool push_waiting_object(void *arg, struct span key, struct span value)
         record_decode(span_of(value.data + 1, value.size - 1), &record, &used) != STATUS_OK ||
         record.metadata.gone)
         return true;
-    objects_push(script, on_undo, &record.metadata);
+    char *refused = objects_push(script, on_undo, &record.metadata);
+    if (refused != NULL)
+        note_left(script->sb, "%.*s %.*s is not there: %s", (int)record.metadata.type.size,
+                  record.metadata.type.data, (int)record.metadata.name.size,
+                  record.metadata.name.data, refused);
+    free(refused);
     return true;
 }
 

@@ -97,6 +97,9 @@ static json_t *indices_status(struct standby *sb, json_t *problems, uint64_t *wa
             problem(problems, "error", text,
                     life->stopped
                         ? "tandemctl parked list; mend the cause; tandemctl parked retry, or drop"
+                    : life->untranslatable != NULL
+                        ? "mend the cause on the primary; it goes on by itself. tandemctl "
+                          "migrate-check shows all such"
                         : "mend the cause on the standby; it goes on by itself");
         }
     }

@@ -1,12 +1,7 @@
 /* settings_copy.c - an index definition of the primary as the standby is to have it.
  *
- *     copied              analysis, similarity, sorting, shard counts, mappings, aliases ...
- *     never copied        what the engine gives out itself, and what is the site's own (replicas,
- *                         allocation, blocks, refresh interval)
- *     held back, until    final pipelines, write limits, the number of fields (the gate)
- *     the release
- *
- * docs/metadata.md lists them for people.
+ * lib/es/copied.c says which settings are copied; for a standby of another line of engines the
+ * definition was translated before it comes here (lib/es/translate.c).
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -14,104 +9,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/json_tree.h"
+#include "base/log.h"
 #include "conf/settings.h"
+#include "es/copied.h"
+#include "es/translate.h"
 #include "replicator/standby.h"
-
-/* Settings of an index that are never copied, as paths below "index"; a trailing '.' takes all
- * below. */
-static const char *const not_copied[] = {
-    /* given out by the engine */
-    "uuid",
-    "history.",
-    "creation_date",
-    "creation_date_string",
-    "provided_name",
-    "version.",
-    "resize.",
-    "shrink.",
-    "split.",
-    "merge.enabled",
-    "verified_before_close",
-    "verified_read_only",
-    "frozen",
-    "search.throttled",
-    "source_only",
-    "store.snapshot.",
-    "rollup.",
-    "downsample.",
-    "dimensions",
-    "slice.validated",
-    "xpack.ccr.following_index",
-    "archived.",
-    "searchable_snapshot.",
-    "remote_store.",
-    "plugins.replication.",
-    "replication.",
-    "routing.allocation.",
-    "routing.rebalance.",
-    "allocation.",
-    /* the site's own */
-    "number_of_replicas",
-    "auto_expand_replicas",
-    "blocks.",
-    "refresh_interval",
-    "unassigned.",
-    "priority",
-    "store.preload",
-    "translog.durability",
-    "number_of_routing_shards",
-    /* until release */
-    "final_pipeline",
-    "gc_deletes",
-    "append_only.",
-    "mapping.total_fields.",
-    "lifecycle.indexing_complete",
-};
-
-static bool is_copied(const char *path)
-{
-    for (size_t i = 0; i < COUNT_OF(not_copied); i++) {
-        size_t size = strlen(not_copied[i]);
-        bool below = not_copied[i][size - 1] == '.';
-        if (below ? strncmp(path, not_copied[i], size) == 0 : strcmp(path, not_copied[i]) == 0)
-            return false;
-    }
-    return true;
-}
-
-void definition_flatten(json_t *out, const char *prefix, json_t *value)
-{
-    const char *key;
-    json_t *member;
-    if (!json_is_object(value) || (json_object_size(value) == 0 && *prefix != '\0')) {
-        json_object_set(out, prefix, value);
-        return;
-    }
-    json_object_foreach(value, key, member)
-    {
-        struct buffer path = {0};
-        buffer_appendf(&path, "%s%s%s", prefix, *prefix == '\0' ? "" : ".", key);
-        definition_flatten(out, buffer_cstr(&path), member);
-        buffer_fini(&path);
-    }
-}
-
-static json_t *flat_settings(const json_t *definition)
-{
-    json_t *flat = json_object();
-    definition_flatten(flat, "", json_object_get(json_object_get(definition, "settings"), "index"));
-    return flat;
-}
-
-/* The settings of DEFINITION that are copied, flat. The caller's. */
-static json_t *copied_settings(const json_t *definition)
-{
-    json_t *flat = flat_settings(definition), *out = json_object(), *value;
-    const char *path;
-    json_object_foreach(flat, path, value) if (is_copied(path)) json_object_set(out, path, value);
-    json_decref(flat);
-    return out;
-}
 
 static json_t *load(const char *definition)
 {
@@ -124,6 +27,45 @@ static char *dump(json_t *json)
     json_decref(json);
     return text;
 }
+
+/* ---- for another line of engines ---- */
+
+static void say_changes(const struct standby *sb, const char *what, const char *name,
+                        const struct translation *tr)
+{
+    const json_t *sentence;
+    size_t i;
+    json_array_foreach(tr->changes, i, sentence)
+        log_info(sb->name, "%s %s is translated: %s", what, name, json_string_value(sentence));
+    json_array_foreach(tr->warnings, i, sentence)
+        log_warn(sb->name, "%s %s: %s", what, name, json_string_value(sentence));
+}
+
+char *definition_translated(const struct standby *sb, const char *type, const char *name,
+                            struct span body, bool say, char **refused)
+{
+    const struct es_engine target = {sb->opensearch, sb->major, sb->minor};
+    struct translation tr;
+    json_t *before = json_tree(body), *after = json_deep_copy(before);
+    translation_init(&tr);
+    if (strcmp(type, "index") == 0)
+        translate_index(&target, after, &tr);
+    else
+        translate_object(&target, type, after, false, &tr);
+    *refused = tr.refused;
+    tr.refused = NULL;
+    if (say && *refused == NULL)
+        say_changes(sb, type, name, &tr);
+    bool same = after == NULL || *refused != NULL || json_equal(before, after);
+    /* As it came where nothing is changed: what is applied is compared with it. */
+    char *text = same ? span_dup(body) : json_dumps(after, JSON_COMPACT);
+    translation_fini(&tr);
+    json_decref(before);
+    json_decref(after);
+    return text;
+}
+
+/* ---- an index ---- */
 
 /* What the standby has in place of the primary's while it is one. */
 static void add_standby_settings(struct standby *sb, json_t *settings, const char *name)
@@ -283,28 +225,8 @@ char *definition_alias_removal(const char *index)
 /* The mapping type that wraps MAPPINGS in old engines; NULL when there is none. */
 static const char *mapping_type(json_t *mappings)
 {
-    static const char *const known[] = {"properties",
-                                        "dynamic",
-                                        "_source",
-                                        "_meta",
-                                        "_routing",
-                                        "dynamic_templates",
-                                        "date_detection",
-                                        "numeric_detection",
-                                        "_field_names",
-                                        "runtime",
-                                        "dynamic_date_formats",
-                                        "derived",
-                                        "_size",
-                                        "_data_stream_timestamp",
-                                        "_doc_count"};
-    if (json_object_size(mappings) != 1)
-        return NULL;
-    const char *key = json_object_iter_key(json_object_iter(mappings));
-    for (size_t i = 0; i < COUNT_OF(known); i++)
-        if (strcmp(key, known[i]) == 0)
-            return NULL;
-    return key;
+    const char *name;
+    return mapping_types(mappings, &name) == 1 ? name : NULL;
 }
 
 char *definition_mapping_change(const char *before, const char *after, char *type, size_t type_size)
@@ -346,7 +268,7 @@ static json_t *flat_aliases(const json_t *definition)
     json_object_foreach(json_object_get(definition, "aliases"), name, value)
     {
         json_t *flat = json_object();
-        definition_flatten(flat, "", value);
+        settings_to_paths(flat, "", value);
         json_object_set_new(aliases, name, flat);
     }
     return aliases;
@@ -360,7 +282,7 @@ json_t *definition_parts(struct standby *sb, const char *name, const char *text)
     const char *type = mapping_type(mappings);
     for (size_t i = 0; i < COUNT_OF(members); i++)
         json_object_set(index, members[i], json_object_get(definition, members[i]));
-    definition_flatten(mapping, "", type == NULL ? mappings : json_object_get(mappings, type));
+    settings_to_paths(mapping, "", type == NULL ? mappings : json_object_get(mappings, type));
     json_t *parts = json_pack("{s:{s:o}, s:{s:o}, s:{s:o}, s:o}", "index", "", index, "setting", "",
                               followed_settings(sb, definition, name), "mapping", "", mapping,
                               "alias", flat_aliases(definition));
@@ -413,7 +335,8 @@ void definition_resized_from(const char *definition, char *uuid, size_t size)
 
 static json_t *index_setting(json_t *definition, const char *path)
 {
-    json_t *flat = flat_settings(definition);
+    json_t *flat = json_object();
+    settings_to_paths(flat, "", json_object_get(json_object_get(definition, "settings"), "index"));
     json_t *value = json_incref(json_object_get(flat, path));
     json_decref(flat);
     return value;
@@ -446,18 +369,9 @@ long definition_result_window(const char *definition)
 
 const char *definition_unseedable(const char *definition)
 {
-    json_t *json = load(definition), *mappings = json_object_get(json, "mappings");
-    const char *type = mapping_type(mappings), *why = NULL;
-    const json_t *source =
-        json_object_get(type == NULL ? mappings : json_object_get(mappings, type), "_source");
-    if (json_is_false(json_object_get(source, "enabled")))
-        why = "its documents can't be read back: the mapping switches _source off; restore a "
-              "snapshot of it into the standby, or index it again through Tandem";
-    else if (json_array_size(json_object_get(source, "includes")) != 0 ||
-             json_array_size(json_object_get(source, "excludes")) != 0)
-        why = "its documents can't be read back as they were written: the mapping leaves fields "
-              "out of _source; index it again through Tandem";
-    else if (definition_is_closed(definition))
+    json_t *json = load(definition);
+    const char *why = mapping_unreadable(json_object_get(json, "mappings"));
+    if (why == NULL && definition_is_closed(definition))
         why = "it is closed on the primary, and can't be read until it is opened";
     json_decref(json);
     return why;

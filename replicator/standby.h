@@ -79,7 +79,8 @@ struct life {
     char *settings_why;    /* why its settings were refused, until it is open again */
     char *held_why;        /* what was said of it last */
     char *applied;         /* the definition that the standby has, JSON; NULL when none */
-    char *wanted;          /* the newest definition read */
+    char *wanted;          /* the newest definition read, as the standby's engine takes it */
+    char *untranslatable;  /* why there is no such; NULL: there is */
     char *standby_uuid;    /* of the index there; NULL before it is made */
     char *standby_history;
     /* Read out of `wanted` by life_read_wanted(); nothing where there is none. */
@@ -420,8 +421,9 @@ bool filling_alias_is_due(const struct standby *sb, struct life *life);
 const char *life_needed_by(const struct standby *sb, const struct life *source);
 
 /* ---- objects.c ---- */
-/* Adds the call that puts (or deletes) the object of MD. */
-void objects_push(struct script *script, script_answer_fn on_answer, const struct metadata *md);
+/* Adds the call that puts (or deletes) the object of MD. Why it cannot be had on the standby's line
+ * of engines, the caller's, when that is so; NULL: it was added. */
+char *objects_push(struct script *script, script_answer_fn on_answer, const struct metadata *md);
 /* Begins to apply the pending record, of an object that is no index. */
 void objects_apply(struct standby *sb);
 /* Its call has ended. */
@@ -438,6 +440,11 @@ bool objects_put_again(struct standby *sb, const char *type, const char *name);
 void objects_reapply(struct standby *sb, uint64_t now_us);
 
 /* ---- settings_copy.c ---- */
+/* BODY, the primary's definition of an index (TYPE "index") or another object NAME, as the
+ * standby's line of engines takes it; SAY: what is changed goes to the log. *REFUSED: why it cannot
+ * be had there (BODY is left as it is then), else NULL. Both are the caller's. */
+char *definition_translated(const struct standby *sb, const char *type, const char *name,
+                            struct span body, bool say, char **refused);
 /* The body of the create call for a definition: settings without what is the site's own, mappings,
  * aliases, and a first alias that says whose it is. Caller frees. NULL: the definition is no JSON.
  */
@@ -449,8 +456,6 @@ bool definition_has_alias(const char *definition, const char *name);
 char *definition_choose_aliases(const char *definition, const char *from,
                                 bool (*keep)(void *arg, const char *name),
                                 bool (*add)(void *arg, const char *name), void *arg, bool *changed);
-/* Flattens VALUE into OUT: "analysis.analyzer.x.type" -> its value, below PREFIX. */
-void definition_flatten(json_t *out, const char *prefix, json_t *value);
 /* Takes the aliases that are ours out of a definition that was read on the standby. */
 void definition_drop_ours(json_t *definition);
 /* What counts of a definition of index NAME: what is the site's own, or held back until the

@@ -29,6 +29,7 @@
 #include "base/json_tree.h"
 #include "base/log.h"
 #include "conf/settings.h"
+#include "es/copied.h"
 #include "es/object_kinds.h"
 #include "replicator/differences.h"
 #include "replicator/reading.h"
@@ -156,7 +157,29 @@ static bool is_ours(const struct standby *sb, const char *name, const json_t *bo
 static json_t *flat_object(json_t *body)
 {
     json_t *flat = json_object();
-    definition_flatten(flat, "", body);
+    settings_to_paths(flat, "", body);
+    return flat;
+}
+
+/* BODY of the primary, as the standby's engine takes it; the caller's. What it can't take stays as
+ * it is. */
+static json_t *translated(const struct standby *sb, const char *type, const char *name,
+                          json_t *body)
+{
+    char *before = json_dumps(body, JSON_COMPACT), *refused;
+    char *after = definition_translated(sb, type, name, span_cstr(before), false, &refused);
+    json_t *json = refused == NULL ? json_tree(span_cstr(after)) : json_incref(body);
+    free(before);
+    free(after);
+    free(refused);
+    return json;
+}
+
+static json_t *flat_translated(const struct standby *sb, const char *type, const char *name,
+                               json_t *body)
+{
+    json_t *json = translated(sb, type, name, body), *flat = flat_object(json);
+    json_decref(json);
     return flat;
 }
 
@@ -166,12 +189,15 @@ static void take_objects(struct verify *verify, const struct object_kind *kind,
 {
     json_t *section = json_object_get(json_object_get(answer, "metadata"), kind->section);
     json_t *all = objects_in(kind, kind->listed ? answer : section), *body, *ours = json_object();
+    bool primary = side_of(verify) == ON_PRIMARY;
     const char *name;
     json_object_foreach(all, name, body)
     {
         if (is_ours(verify->sb, name, body))
             json_object_set_new(ours, name,
-                                kind == &index_names ? json_object() : flat_object(body));
+                                kind == &index_names ? json_object()
+                                : primary ? flat_translated(verify->sb, kind->type, name, body)
+                                          : flat_object(body));
     }
     json_object_set_new(verify->look.read[side_of(verify)], kind->type, ours);
     json_decref(all);
@@ -189,13 +215,14 @@ static void take_routing_shards(json_t *definition, const json_t *index)
         json_object_set_new(definition, "routing_num_shards", json_integer(atoll(shards)));
 }
 
-/* The alias that stands for a data stream is none of the primary's: which index of the stream is the
- * last one, the journal tells. */
+/* The alias that stands for a data stream is none of the primary's: which index of the stream is
+ * the last one, the journal tells. */
 static void take_stream(const struct life *life, json_t *definition)
 {
     const char *stream = json_string_value(json_object_get(definition, "data_stream"));
     json_t *wanted = stream == NULL ? NULL : json_tree(span_cstr(life->wanted));
-    json_t *alias = json_object_get(json_object_get(wanted, "aliases"), stream == NULL ? "" : stream);
+    json_t *alias =
+        json_object_get(json_object_get(wanted, "aliases"), stream == NULL ? "" : stream);
     if (alias != NULL)
         json_object_set(json_object_get(definition, "aliases"), stream, alias);
     json_decref(wanted);
@@ -271,7 +298,10 @@ static json_t *index_parts(struct verify *verify, enum verify_side_number side)
 {
     struct standby *sb = verify->sb;
     const struct life *life = verify_life(verify);
-    char *text = json_dumps(verify->look.read[side], JSON_COMPACT);
+    json_t *read = side == ON_PRIMARY ? translated(sb, "index", life->name, verify->look.read[side])
+                                      : json_incref(verify->look.read[side]);
+    char *text = json_dumps(read, JSON_COMPACT);
+    json_decref(read);
     char *expected = side == ON_PRIMARY ? definition_expected(sb, life, text) : NULL;
     json_t *parts = definition_parts(sb, life->name, expected == NULL ? text : expected);
     free(expected);
@@ -306,7 +336,7 @@ static void note_applied(struct verify *verify)
     json_object_foreach(look->applied, type, objects)
     {
         json_object_foreach(objects, name, body)
-            json_object_set_new(objects, name, flat_object(body));
+            json_object_set_new(objects, name, flat_translated(sb, type, name, body));
     }
     json_object_set_new(look->applied, index_names.type, names_of_lives(sb));
 }

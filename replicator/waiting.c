@@ -494,5 +494,6 @@ void life_free(struct standby *sb, struct life *life)
     free(life->standby_uuid);
     free(life->standby_history);
     free(life->type);
+    free(life->untranslatable);
     free(life);
 }

@@ -49,10 +49,65 @@ SITE_SETTINGS = (
     "index.number_of_routing_shards").split()
 
 # Templates and pipelines that an engine brings along, on each cluster when it likes.
-BUILT_IN = ".* xpack_monitoring_* ilm-history* slm-history*".split()
+BUILT_IN = (".* xpack_monitoring_* ilm-history* slm-history* security-index-template security_audit_log "
+            "logstash-index-template").split()
 
 TANDEM_ALIASES = ".tandem"
 TANDEM_TEMPLATE = "tandem-shadow"
+
+
+class Line:
+    """Which line of engines a cluster is of, for TRANSLATED."""
+
+    def __init__(self, opensearch, version):
+        self.types = not opensearch and version < (7,)  # mappings are wrapped in them
+        self.typeless = opensearch and version >= (2,) or not opensearch and version >= (8,)
+        self.es8 = not opensearch and version >= (8,)
+        self.opensearch = opensearch
+        self.name = (opensearch, version[:1])
+
+
+# What may differ where the standby is of another line of engines: (what, path, for which standbys, reason). All else
+# must be equal. A path may begin with the name of a template.
+TRANSLATED = (
+    ("setting", "index.replication.type", "opensearch", "OpenSearch says of each index what it cannot help being"),
+    ("setting", "index.mapper.dynamic", "all", "removed in 7.0"),
+    ("setting", "index.optimize_auto_generated_id", "all", "removed in 7.0"),
+    ("setting", "index.percolator.map_unmapped_fields_as_*", "all", "has another name since 6.0"),
+    ("setting", "index.shard.check_on_startup", "all", "its value `fix` was removed in 7.0"),
+    ("setting", "index.soft_deletes.enabled", "typeless", "is always on"),
+    ("setting", "index.translog.retention.*", "es8", "removed in 8.0"),
+    ("setting", "index.*.slowlog.level", "es8", "removed in 8.0"),
+    ("setting", "index.max_adjacency_matrix_filters", "es8", "removed in 8.0"),
+    ("setting", "index.merge.policy.reclaim_deletes_weight", "es8", "removed in 8.0"),
+    ("setting", "index.merge.policy.max_merge_at_once_explicit", "opensearch", "removed in OpenSearch 2"),
+    ("setting", "index.lifecycle.*", "opensearch", "is Elasticsearch's"),
+    ("setting", "index.max_ngram_diff", "all", "demanded since 7.0 of analysis that needs it"),
+    ("setting", "index.max_shingle_diff", "all", "demanded since 7.0 of analysis that needs it"),
+    ("setting", "index.analysis.*.filter", "all", "the token filter `standard` was removed, others have new names"),
+    ("setting", "index.analysis.*.char_filter", "all", "htmlStrip has another name"),
+    ("setting", "index.analysis.*.tokenizer", "all", "nGram has another name"),
+    ("setting", "index.analysis.*.type", "all", "delimited_payload_filter and others have new names"),
+    ("mapping", "_all*", "all", "there is no _all"),
+    ("mapping", "_field_names*", "es8", "removed in 8.0"),
+    ("mapping", "*boost", "es8", "removed in 8.0"),
+    ("mapping", "*index_options", "es8", "removed in 8.0 where it had no effect"),
+    ("mapping", "*format", "es8", "formats have names with underscores"),
+    ("mapping", "dynamic_templates", "all", "include_in_all was removed in 7.0"),
+    ("mapping", "dynamic_date_formats", "es8", "formats have names with underscores"),
+)
+
+
+def legitimate(difference, primary, standby):
+    """True when DIFFERENCE is one that translating from the line of PRIMARY to that of STANDBY makes."""
+    if primary.name == standby.name:
+        return False
+    what, field = difference.what, difference.field or ""
+    if what == "template":  # the name, then settings or mappings
+        part, _, field = field.partition(".")[2].partition(".")
+        what = {"settings": "setting", "mappings": "mapping"}.get(part, part)
+    return any(what == kind and fnmatch.fnmatchcase(field, path) and (lines == "all" or getattr(standby, lines))
+               for kind, path, lines, _ in TRANSLATED)
 
 
 class Difference:
@@ -131,6 +186,7 @@ class Cluster:
         version = self.ask("GET", "/")["version"]
         self.opensearch = version.get("distribution") == "opensearch"
         self.version = tuple(int(part) for part in version["number"].split("-")[0].split("."))
+        self.line = Line(self.opensearch, self.version)
 
     def __enter__(self):
         return self
@@ -223,7 +279,8 @@ def _document_differences(index, hit, other, base):
     if hit.get("_routing") != other.get("_routing"):
         yield Difference("document", index, id, "_routing", hit.get("_routing", ABSENT),
                          other.get("_routing", ABSENT))
-    if hit.get("_type") != other.get("_type"):
+    # Engines without types say none.
+    if "_type" in hit and "_type" in other and hit["_type"] != other["_type"]:
         yield Difference("document", index, id, "_type", hit.get("_type"), other.get("_type"))
     term, seq_no = int(str(hit["_primary_term"])), int(str(hit["_seq_no"]))
     expected, found = ((base + term) << VERSION_SHIFT) + seq_no, int(str(other["_version"]))
@@ -266,10 +323,13 @@ def compare_documents(primary, standby, index, base):
                                  ABSENT if other is None else other.get("_source"))
 
 
+def _all_settings(cluster, quoted):
+    (index,) = cluster.ask("GET", "/%s/_settings?flat_settings=true" % quoted).values()
+    return index["settings"]
+
+
 def _settings(cluster, quoted):
-    answer = cluster.ask("GET", "/%s/_settings?flat_settings=true" % quoted)
-    (index,) = answer.values()
-    return {name: value for name, value in index["settings"].items()
+    return {name: value for name, value in _all_settings(cluster, quoted).items()
             if not _matches(name, SITE_SETTINGS)}
 
 
@@ -296,12 +356,23 @@ def _aliases(cluster, quoted):
             if not name.startswith(TANDEM_ALIASES)}
 
 
+def without_types(mappings):
+    """What stands within the one type; types are before 7.0."""
+    types = [name for name in mappings if name != "_default_"] or list(mappings)
+    return mappings[types[0]] if len(types) == 1 else mappings
+
+
 def compare_index(primary, standby, index, is_open, base):
     """Everything of one index that is on both sides; a closed one has no documents to read."""
     quoted = urllib.parse.quote(index, safe="")
     for what, read in (("mapping", _mappings), ("setting", _settings), ("alias", _aliases)):
-        for field, one, two in _differing_fields(read(primary, quoted), read(standby, quoted)):
-            yield Difference(what, index, None, field or None, one, two)
+        ours, theirs = read(primary, quoted), read(standby, quoted)
+        if what == "mapping" and primary.line.types and not standby.line.types:
+            ours = without_types(ours)
+        for field, one, two in _differing_fields(ours, theirs):
+            found = Difference(what, index, None, field or None, one, two)
+            if not legitimate(found, primary.line, standby.line):
+                yield found
     if is_open:
         yield from compare_documents(primary, standby, index, base)
 
@@ -315,6 +386,9 @@ def compare_indices(primary, standby, base):
                              "has it" if index in theirs else ABSENT)
             continue
         for field in ("state", "routing_num_shards"):
+            if field == "routing_num_shards" and primary.line.types and not standby.line.types:
+                shards = _all_settings(primary, urllib.parse.quote(index, safe=""))["index.number_of_shards"]
+                ours[index][field] = int(shards)  # not shown before 7.0, where it is the number of shards
             if ours[index].get(field) != theirs[index].get(field):
                 yield Difference("index", index, None, field, ours[index].get(field),
                                  theirs[index].get(field))
@@ -322,11 +396,23 @@ def compare_indices(primary, standby, base):
         yield from compare_index(primary, standby, index, is_open, base)
 
 
+def _flat(settings, prefix=""):
+    """Settings with dots in their names; not all engines give them so when they are asked to."""
+    found = {}
+    for name, value in settings.items():
+        found.update(_flat(value, prefix + name + ".") if isinstance(value, dict) else {prefix + name: value})
+    return found
+
+
 def _composable(path, list_name, object_name):
     """Answers that are a list of {name, object}; engines before 7.8 have none."""
     def read(cluster):
         answer = cluster.ask("GET", path, absent={})
-        return {entry["name"]: entry[object_name] for entry in answer.get(list_name, [])}
+        found = {entry["name"]: entry[object_name] for entry in answer.get(list_name, [])}
+        for each in found.values():
+            if "settings" in each.get("template", {}):
+                each["template"]["settings"] = _flat(each["template"]["settings"])
+        return found
     return read
 
 
@@ -369,8 +455,12 @@ def compare_globals(primary, standby):
             {name: value for name, value in read(cluster).items()
              if name != TANDEM_TEMPLATE and not built_in(name, value)}
             for cluster in (primary, standby))
+        if what == "template" and primary.line.types and not standby.line.types:
+            ours = {name: dict(value, mappings=without_types(value["mappings"])) for name, value in ours.items()}
         for field, one, two in _differing_fields(ours, theirs):
-            yield Difference(what, None, None, field, one, two)
+            found = Difference(what, None, None, field, one, two)
+            if not legitimate(found, primary.line, standby.line):
+                yield found
 
 
 def compare(primary_url, standby_url, base=0):

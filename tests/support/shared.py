@@ -19,14 +19,15 @@ EXCLUDE = list(compare.EXCLUDED) + ["direct-*"]
 
 
 def shared_tandem(request, clusters, run_folder, settings=None, standbys=("b",), equal=True, before=None,
-                  kind="opensearch-2.19"):
+                  kind="opensearch-2.19", standby_kind=None):
     """For a fixture, of the scope of a module or of one test: a generator.
 
     equal: at the end the standby must equal the primary.
     before: is given the primary's URL before Tandem sees it.
-    kind: of the engines.
+    kind: of the engines. standby_kind: of the standbys, where it is another one.
     """
-    primary, *others = clusters.get(kind, ("a",) + tuple(standbys))
+    (primary,) = clusters.get(kind, ("a",))
+    others = clusters.get(standby_kind or kind, tuple(standbys))
     name = re.sub(r"[^A-Za-z0-9_.-]", "_", request.node.name)
     folder = os.path.join(run_folder, name)
     shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,75 @@
+/* translate.h - definitions of one line of engines as another one takes them.
+ *
+ * Pure: from JSON to JSON. The replicator puts what comes out of here on the standby, and
+ * `tandemctl migrate-check` shows the same beforehand.
+ *
+ * What must hold:
+ *   - What the target takes as it is stays as it is.
+ *   - Nothing is guessed: what has no equal there is refused, for that one index or object.
+ *   - Translating twice gives the same as translating once.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef TANDEM_ES_TRANSLATE_H
+#define TANDEM_ES_TRANSLATE_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+/* The engine that a definition is for. */
+struct es_engine {
+    bool opensearch;
+    int major, minor;
+};
+
+struct translation {
+    json_t *changes;  /* sentences: what is other than on the primary, and why */
+    json_t *warnings; /* sentences: nothing is changed, but somebody should look */
+    char *refused;    /* why it cannot be had there; NULL: it can */
+};
+
+void translation_init(struct translation *tr);
+void translation_fini(struct translation *tr);
+
+/* Changes the index DEFINITION ("settings", "mappings", "aliases") into one for TARGET. */
+void translate_index(const struct es_engine *target, json_t *definition, struct translation *tr);
+/* The same for an object that is no index. TYPE as the journal names it: template, index_template,
+ * component_template, pipeline, script. JODA: it comes from an engine before 7.0. */
+void translate_object(const struct es_engine *target, const char *type, json_t *body, bool joda,
+                      struct translation *tr);
+
+/* ---- for translate.c's parts ---- */
+
+/* Lines of engines that take the same definitions; as bits. */
+enum {
+    LINE_ES7 = 1, /* Elasticsearch 7 */
+    LINE_ES8 = 2, /* Elasticsearch 8 and later */
+    LINE_OS1 = 4, /* OpenSearch 1 */
+    LINE_OS2 = 8, /* OpenSearch 2 and later */
+    LINES_OPENSEARCH = LINE_OS1 | LINE_OS2,
+    LINES_TYPELESS = LINE_ES8 | LINE_OS2,
+    LINES_ALL = LINE_ES7 | LINE_ES8 | LINE_OS1 | LINE_OS2,
+};
+
+struct translator {
+    struct translation *tr;
+    unsigned line;     /* of the target; 0: before 7.0, nothing is translated */
+    bool flat_objects; /* the target has that type of fields */
+    bool keeps_types;  /* a mapping type may stay */
+    bool joda;         /* date formats were written for joda-time */
+};
+
+__attribute__((format(printf, 2, 3))) void translator_change(struct translator *t,
+                                                             const char *format, ...);
+__attribute__((format(printf, 2, 3))) void translator_warn(struct translator *t, const char *format,
+                                                           ...);
+/* The first reason counts. */
+__attribute__((format(printf, 2, 3))) void translator_refuse(struct translator *t,
+                                                             const char *format, ...);
+
+/* translate_settings.c: SETTINGS are those below "index". */
+void translate_settings(struct translator *t, json_t *settings);
+/* translate_mapping.c: the mappings that are HOLDER's member "mappings". */
+void translate_mappings(struct translator *t, json_t *holder);
+
+#endif

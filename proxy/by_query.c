@@ -21,6 +21,7 @@
 
 #include <stdlib.h>
 
+#include "base/failpoint.h"
 #include "base/json_tree.h"
 #include "conf/settings.h"
 #include "es/shard.h"
@@ -396,6 +397,7 @@ static void take_page(struct by_query *query, const json_t *answer)
 
 bool by_query_take(struct exchange *ex)
 {
+    (void)FAILPOINT("Q1");
     struct by_query *query = ex->query;
     int status = ex->capture_answer.head.status;
     json_t *answer = status == 200 ? json_tree(buffer_span(&ex->capture_answer.body)) : NULL;
@@ -456,6 +458,7 @@ enum status by_query_forget(struct journal_txn *txn, uint64_t number)
 
 bool by_query_take_answer(struct exchange *ex)
 {
+    (void)FAILPOINT("Q2");
     json_t *plan = ex->query->plan, *answer = json_tree(buffer_span(&ex->answer.body));
     const json_t *task = json_object_get(answer, "task");
     bool counts = json_is_integer(json_object_get(answer, "total"));

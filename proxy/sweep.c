@@ -33,6 +33,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/failpoint.h"
 #include "base/json_tree.h"
 #include "base/log.h"
 #include "conf/settings.h"
@@ -290,6 +291,7 @@ static void add_dest(struct sweep *sweep)
 /* Every write that was under way when it ended has ended too. */
 static void on_barrier(struct names_use *use)
 {
+    (void)FAILPOINT("Q3");
     struct sweep *sweep = (struct sweep *)((char *)use - offsetof(struct sweep, use));
     bool all = !use->overlapped;
     names_leave(sweep->core->names, use);
@@ -477,6 +479,7 @@ static enum status rows_write(struct commit *commit, struct journal_txn *txn)
 
 static void rows_done(struct commit *commit)
 {
+    (void)FAILPOINT("Q6");
     struct sweep *sweep = (struct sweep *)((char *)commit - offsetof(struct sweep, commit));
     if (commit->status != STATUS_OK) {
         retry(sweep, status_text(commit->status));
@@ -497,6 +500,7 @@ static void submit(struct sweep *sweep, enum status (*write)(struct commit *, st
 
 static void on_confirmed(struct es_call *call)
 {
+    (void)FAILPOINT("Q5");
     struct sweep *sweep = call->arg;
     if (!succeeded(sweep, call))
         return;
@@ -511,6 +515,7 @@ static void on_confirmed(struct es_call *call)
 
 static void on_read(struct es_call *call)
 {
+    (void)FAILPOINT("Q4");
     struct sweep *sweep = call->arg;
     bool bad;
     if (sweep_take_read(sweep, &bad)) {
@@ -604,6 +609,7 @@ static void unlink_sweep(struct sweep *sweep)
 
 static void close_done(struct commit *commit)
 {
+    (void)FAILPOINT("Q7");
     struct sweep *sweep = (struct sweep *)((char *)commit - offsetof(struct sweep, commit));
     if (commit->status != STATUS_OK) {
         retry(sweep, status_text(commit->status));

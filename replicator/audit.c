@@ -32,6 +32,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "base/failpoint.h"
 #include "base/json_tree.h"
 #include "base/log.h"
 #include "conf/settings.h"
@@ -276,6 +277,7 @@ static bool look_for_gaps(struct standby *sb, struct life *life)
 
 void audit_on_scanned(struct seed *scan)
 {
+    (void)FAILPOINT("A3");
     struct life *life = scan->life;
     struct audit *audit = life->audit;
     uint64_t explained = scan->explained < audit->scanned ? scan->explained : audit->scanned;
@@ -469,6 +471,7 @@ static void take_shards(struct life *life, const json_t *index)
 
 static void on_stats(struct es_call *call)
 {
+    (void)FAILPOINT("A1");
     struct standby *sb = call->arg;
     sb->audit_state = AUDIT_IDLE;
     sb->audit_next_us = sb->world->now_us(sb) + sb->settings->audit_interval;
@@ -504,6 +507,7 @@ static void ask_stats(struct standby *sb)
 static void end_round(struct standby *sb, uint64_t now_us)
 {
     bool clean = true;
+    (void)FAILPOINT("A2");
     mark_forget(sb, &sb->audit_mark);
     count_all_swept(sb);
     for (struct life *life = sb->lives; life != NULL; life = life->hh.next) {

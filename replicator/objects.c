@@ -128,7 +128,7 @@ static char *push_put(struct script *script, script_answer_fn on_answer, const s
     buffer_append_cstr(&body, text);
     buffer_append_cstr(&body, is_script ? "}" : "");
     if (refused == NULL)
-        script_push(script, on_answer, buffer_cstr(&body), "PUT", "/%s/%s", kind_path(md->type),
+        script_push(script, on_answer, buffer_cstr(&body), "PUT", "%s/%s", kind_path(md->type),
                     encoded);
     buffer_fini(&body);
     free(type);
@@ -143,7 +143,7 @@ char *objects_push(struct script *script, script_answer_fn on_answer, const stru
     char *refused = NULL;
     http_percent_encode(md->name, &name);
     if (md->gone)
-        script_push(script, on_answer, NULL, "DELETE", "/%s/%s", kind_path(md->type),
+        script_push(script, on_answer, NULL, "DELETE", "%s/%s", kind_path(md->type),
                     buffer_cstr(&name));
     else
         refused = push_put(script, on_answer, md, buffer_cstr(&name));

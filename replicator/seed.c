@@ -25,6 +25,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/failpoint.h"
 #include "base/json_tree.h"
 #include "base/log.h"
 #include "conf/hours.h"
@@ -223,6 +224,7 @@ static bool still_wanted(struct seed *seed)
 
 static void on_refreshed(struct es_call *call)
 {
+    (void)FAILPOINT("S2");
     struct seed *seed = call->arg;
     if (!still_wanted(seed))
         return;
@@ -277,6 +279,7 @@ static bool read_counts(struct seed *seed, const json_t *index)
 
 static void on_counted(struct es_call *call)
 {
+    (void)FAILPOINT("S1");
     struct seed *seed = call->arg;
     if (!still_wanted(seed))
         return;
@@ -377,6 +380,7 @@ static void add_pages(struct seed *seed)
 
 static void finish(struct seed *seed)
 {
+    (void)FAILPOINT("S7");
     struct standby *sb = seed->sb;
     struct life *life = seed->life;
     uint64_t took = sb->world->wall_us(sb) - seed->begun_us;

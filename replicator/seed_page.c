@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/failpoint.h"
 #include "base/json.h"
 #include "base/json_tree.h"
 #include "base/log.h"
@@ -138,6 +139,7 @@ static bool is_whole(struct seed_page *page)
 
 static void on_read(struct es_call *call)
 {
+    (void)FAILPOINT("S3");
     struct seed_page *page = call->arg;
     struct standby *sb = page->sb;
     if (!still_wanted(page))
@@ -169,6 +171,7 @@ static bool is_this_life(struct seed_page *page)
 
 static void on_confirmed(struct es_call *call)
 {
+    (void)FAILPOINT("S4");
     struct seed_page *page = call->arg;
     struct standby *sb = page->sb;
     if (!still_wanted(page))
@@ -291,6 +294,7 @@ static void write_rows(struct seed_page *page)
         return;
     }
     enqueue(page, block);
+    (void)FAILPOINT("S5");
     block_put(block);
     page->rows = (uint64_t)rows;
     seed->rows += (uint64_t)rows;
@@ -307,6 +311,7 @@ static void write_rows(struct seed_page *page)
 /* All rows of what was read are dealt with. */
 static void end_writing(struct seed_page *page)
 {
+    (void)FAILPOINT("S6");
     if (page->again) {
         read_again(page);
         return;

@@ -28,6 +28,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/failpoint.h"
 #include "base/hash.h"
 #include "base/json_tree.h"
 #include "base/log.h"
@@ -320,6 +321,7 @@ static const char *refusal(struct verify *verify)
 /* All shards were looked at. */
 static void judge_index(struct verify *verify)
 {
+    (void)FAILPOINT("V3");
     note_differences(verify);
     if (verify->sample != 0)
         verify_sample_note(verify);
@@ -343,6 +345,7 @@ static void judge_index(struct verify *verify)
 
 static void end_repair(struct verify *verify)
 {
+    (void)FAILPOINT("V6");
     json_int_t all = 0, left = 0;
     static const char *const kinds[] = {"missing", "extra", "different"};
     for (size_t i = 0; i < COUNT_OF(kinds); i++)
@@ -384,6 +387,7 @@ int64_t verify_version(struct verify *verify, size_t shard, int64_t seq_no)
 
 static void collect(struct verify *verify)
 {
+    (void)FAILPOINT("V2");
     verify->limit = verify_version(verify, verify->shard, verify->highest[verify->shard]);
     if (!verify_scan_differs(verify) && verify->newest <= verify->limit) {
         next_shard(verify);
@@ -395,6 +399,7 @@ static void collect(struct verify *verify)
 
 static void end_sums(struct verify *verify)
 {
+    (void)FAILPOINT("V1");
     add_to(verify->result, "documents", (json_int_t)verify->scans[ON_PRIMARY].documents);
     add_to(verify->result, "standby_documents", (json_int_t)verify->scans[ON_STANDBY].documents);
     verify->step = 0;

@@ -23,6 +23,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/failpoint.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "es/outcome.h"
@@ -179,6 +180,7 @@ static void repair(struct verify *verify, struct difference *difference, const s
         return; /* the last: the primary is a moment ahead of what all its copies have; again */
     append_row(verify, difference, doc, newer, &bytes);
     send_row(verify, buffer_span(&bytes), !newer && theirs->found);
+    (void)FAILPOINT("V5");
     buffer_fini(&bytes);
 }
 
@@ -187,6 +189,7 @@ static void repair(struct verify *verify, struct difference *difference, const s
 /* What the second look at the primary says of D. BEFORE: the first look. */
 static void judge(struct verify *verify, struct difference *d, const struct mget_doc *doc)
 {
+    (void)FAILPOINT("V4");
     struct version_seen before = d->seen[ON_PRIMARY];
     if (verify_is_equal(d)) { /* the standby has A */
         verify_drop_difference(verify, d);

@@ -203,6 +203,8 @@ def keep_defining(tandem, enough, seed):
             request(tandem.url, "PUT", "/%s/_doc/%d" % (name, round % 50), {"g%d" % (round % 100): round})
 
 
+@pytest.mark.long  # each change takes the standby three calls, so a verification is long on the way
+@pytest.mark.limit(900)
 def test_definitions_under_way_are_no_difference(tandem, seed):
     for n in range(2):
         must(tandem.url, "PUT", "/moving-%d" % n, ONE_SHARD)

@@ -9,7 +9,7 @@ from processes import wait_until
 from shared import lines, must
 from tandem import program, request
 
-ENDS_S = 60
+ENDS_S = 180
 NDJSON = {"Content-Type": "application/x-ndjson"}
 
 

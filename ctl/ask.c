@@ -12,13 +12,27 @@
 
 static size_t on_bytes(char *bytes, size_t one, size_t size, void *arg)
 {
-    struct buffer *body = arg;
+    struct ask_body *body = arg;
 
     (void)one;
-    if (size > ANSWER_MAX - body->size)
+    if (size > body->max - body->bytes.size)
         return 0;
-    buffer_append(body, bytes, size);
+    buffer_append(&body->bytes, bytes, size);
     return size;
+}
+
+CURL *ask_easy(char *error, long connect_timeout_ms, long timeout_ms)
+{
+    CURL *easy = curl_easy_init();
+
+    CHECK(easy != NULL);
+    curl_easy_setopt(easy, CURLOPT_PROXY, "");
+    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, connect_timeout_ms);
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, timeout_ms);
+    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, error);
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_bytes);
+    return easy;
 }
 
 const char *json_text(const json_t *object, const char *name, const char *otherwise)
@@ -47,20 +61,14 @@ void ask(const struct conf_address *address, const char *method, const char *tar
          struct answer *answer)
 {
     char error[CURL_ERROR_SIZE] = "";
-    struct buffer url = {0}, body = {0};
-    CURL *easy = curl_easy_init();
+    struct buffer url = {0};
+    struct ask_body body = {.max = ANSWER_MAX};
+    CURL *easy = ask_easy(error, CONNECT_TIMEOUT_MS, TIMEOUT_MS);
     long status = 0;
 
-    CHECK(easy != NULL);
     memset(answer, 0, sizeof *answer);
     buffer_appendf(&url, "http://%s%s", address->text, target);
     curl_easy_setopt(easy, CURLOPT_URL, buffer_cstr(&url));
-    curl_easy_setopt(easy, CURLOPT_PROXY, "");
-    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
-    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, TIMEOUT_MS);
-    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, error);
-    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_bytes);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, &body);
     if (strcmp(method, "POST") == 0)
         curl_easy_setopt(easy, CURLOPT_POSTFIELDS, "");
@@ -68,7 +76,7 @@ void ask(const struct conf_address *address, const char *method, const char *tar
     curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
     answer->http_status = (int)status;
     if (code == CURLE_OK) {
-        take_answer(answer, &body);
+        take_answer(answer, &body.bytes);
     } else {
         answer->exit = CTL_UNREACHABLE;
         answer->nobody_there = code == CURLE_COULDNT_CONNECT;
@@ -77,7 +85,7 @@ void ask(const struct conf_address *address, const char *method, const char *tar
     }
     curl_easy_cleanup(easy);
     buffer_fini(&url);
-    buffer_fini(&body);
+    buffer_fini(&body.bytes);
 }
 
 void answer_fini(struct answer *answer)

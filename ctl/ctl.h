@@ -9,6 +9,7 @@
 #ifndef TANDEM_CTL_CTL_H
 #define TANDEM_CTL_CTL_H
 
+#include <curl/curl.h>
 #include <jansson.h>
 
 #include "conf/settings.h"
@@ -47,6 +48,14 @@ struct answer {
                        connection */
 };
 
+/* What curl collects of an answer, with CURLOPT_WRITEDATA. */
+struct ask_body {
+    struct buffer bytes; /* the caller's */
+    size_t max;          /* an answer that is longer is a failure */
+};
+/* A handle that is bounded in time, uses no proxy, and whose answer goes into a struct ask_body.
+ * ERROR (CURL_ERROR_SIZE bytes) must live as long as it. The caller's. */
+CURL *ask_easy(char *error, long connect_timeout_ms, long timeout_ms);
 /* Asks METHOD TARGET at ADDRESS. Bounded in time and size. */
 void ask(const struct conf_address *address, const char *method, const char *target,
          struct answer *answer);

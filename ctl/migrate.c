@@ -43,21 +43,12 @@ struct check {
 
 /* ---- asking a cluster ---- */
 
-static size_t on_bytes(char *bytes, size_t one, size_t size, void *arg)
-{
-    struct buffer *body = arg;
-    (void)one;
-    if (size > ANSWER_MAX - body->size)
-        return 0;
-    buffer_append(body, bytes, size);
-    return size;
-}
-
 /* The answer's status and its JSON (the caller's, may be NULL); 0: there was none. */
 static int call(struct cluster *cluster, const char *method, const char *path, const char *body,
                 json_t **json)
 {
-    struct buffer url = {0}, answer = {0};
+    struct buffer url = {0};
+    struct ask_body answer = {.max = ANSWER_MAX};
     long status = 0;
     buffer_appendf(&url, "%s%s", cluster->url, path);
     curl_easy_setopt(cluster->easy, CURLOPT_URL, buffer_cstr(&url));
@@ -68,9 +59,9 @@ static int call(struct cluster *cluster, const char *method, const char *path, c
     curl_easy_setopt(cluster->easy, CURLOPT_WRITEDATA, &answer);
     if (curl_easy_perform(cluster->easy) == CURLE_OK)
         curl_easy_getinfo(cluster->easy, CURLINFO_RESPONSE_CODE, &status);
-    *json = json_tree(buffer_span(&answer));
+    *json = json_tree(buffer_span(&answer.bytes));
     buffer_fini(&url);
-    buffer_fini(&answer);
+    buffer_fini(&answer.bytes);
     return (int)status;
 }
 
@@ -83,8 +74,7 @@ static bool cluster_open(struct cluster *cluster, const char *url, const char *c
         return false;
     }
     cluster->url = url;
-    cluster->easy = curl_easy_init();
-    CHECK(cluster->easy != NULL);
+    cluster->easy = ask_easy(cluster->error, CONNECT_TIMEOUT_MS, TIMEOUT_MS);
     cluster->headers = curl_slist_append(NULL, "Content-Type: application/json");
     if (authorization != NULL) {
         struct buffer line = {0};
@@ -94,12 +84,6 @@ static bool cluster_open(struct cluster *cluster, const char *url, const char *c
     }
     secret_free(authorization);
     curl_easy_setopt(cluster->easy, CURLOPT_HTTPHEADER, cluster->headers);
-    curl_easy_setopt(cluster->easy, CURLOPT_PROXY, "");
-    curl_easy_setopt(cluster->easy, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(cluster->easy, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
-    curl_easy_setopt(cluster->easy, CURLOPT_TIMEOUT_MS, TIMEOUT_MS);
-    curl_easy_setopt(cluster->easy, CURLOPT_ERRORBUFFER, cluster->error);
-    curl_easy_setopt(cluster->easy, CURLOPT_WRITEFUNCTION, on_bytes);
     curl_easy_setopt(cluster->easy, CURLOPT_SSL_VERIFYPEER, insecure ? 0L : 1L);
     curl_easy_setopt(cluster->easy, CURLOPT_SSL_VERIFYHOST, insecure ? 0L : 2L);
     if (*ca_file != '\0')

@@ -24,6 +24,7 @@
 #include "base/failpoint.h"
 #include "base/json_tree.h"
 #include "conf/settings.h"
+#include "es/index_state.h"
 #include "es/shard.h"
 
 #define PAGE_SIZE 5000
@@ -149,24 +150,6 @@ static void append_parameters(struct exchange *ex, const char *const *names, siz
     }
 }
 
-static void set_request(struct exchange *ex, const char *method)
-{
-    struct primary_request *request = &ex->capture_request;
-    buffer_clear(&request->target);
-    buffer_clear(&request->fields);
-    buffer_clear(&ex->capture_body);
-    buffer_append_cstr(&request->fields,
-                       "Content-Type: application/json\r\nAccept: application/json\r\n");
-    request->method = span_cstr(method);
-    request->own_account = true;
-}
-
-static void end_request(struct exchange *ex)
-{
-    ex->capture_request.body = buffer_span(&ex->capture_body);
-    ex->capture_request.has_body = ex->capture_body.size != 0;
-}
-
 /* A pipeline may send documents anywhere, and so may the script of a reindex. */
 static bool may_go_anywhere(const struct exchange *ex, const struct by_query *query)
 {
@@ -179,7 +162,7 @@ static bool may_go_anywhere(const struct exchange *ex, const struct by_query *qu
 static void ask_count(struct exchange *ex, const struct by_query *query)
 {
     struct buffer *target = &ex->capture_request.target;
-    set_request(ex, "GET");
+    request_begin_own(ex, "GET");
     buffer_append_char(target, '/');
     bool anywhere = may_go_anywhere(ex, query);
     if (anywhere)
@@ -193,7 +176,7 @@ static void ask_count(struct exchange *ex, const struct by_query *query)
                                "indices.*.shards.*.seq_no,indices.*.shards.*.routing");
     if (ex->op.kind != OP_KIND_REINDEX && !anywhere)
         append_parameters(ex, name_parameters, COUNT_OF(name_parameters));
-    end_request(ex);
+    request_end_own(ex);
 }
 
 static void append_json(struct buffer *out, const json_t *json)
@@ -215,7 +198,7 @@ static void append_member(struct buffer *out, const json_t *body, const char *ke
 static void ask_first_page(struct exchange *ex, const struct by_query *query)
 {
     struct buffer *target = &ex->capture_request.target;
-    set_request(ex, "POST");
+    request_begin_own(ex, "POST");
     buffer_append_char(target, '/');
     buffer_append_span(target, ex->op.index);
     if (ex->op.type.size != 0) {
@@ -230,30 +213,30 @@ static void ask_first_page(struct exchange *ex, const struct by_query *query)
     append_member(&ex->capture_body, query->body, "query");
     append_member(&ex->capture_body, query->body, "slice");
     buffer_append_char(&ex->capture_body, '}');
-    end_request(ex);
+    request_end_own(ex);
 }
 
 static void ask_scroll(struct exchange *ex, const struct by_query *query, const char *method)
 {
     bool next = query->step == FIND_NEXT_PAGE;
-    set_request(ex, method);
+    request_begin_own(ex, method);
     buffer_append_cstr(&ex->capture_request.target, "/_search/scroll");
     buffer_append_cstr(&ex->capture_body, next ? "{\"scroll\":\"" SCROLL_KEPT "\",\"scroll_id\":"
                                                : "{\"scroll_id\":[");
     buffer_append_json_string(&ex->capture_body, span_cstr(query->scroll_id));
     buffer_append_cstr(&ex->capture_body, next ? "}" : "]}");
-    end_request(ex);
+    request_end_own(ex);
 }
 
 static void ask_refresh(struct exchange *ex)
 {
     struct buffer *target = &ex->capture_request.target;
-    set_request(ex, "POST");
+    request_begin_own(ex, "POST");
     buffer_append_char(target, '/');
     buffer_append_span(target, ex->op.index);
     buffer_append_cstr(target, "/_refresh?filter_path=_shards");
     append_parameters(ex, name_parameters, COUNT_OF(name_parameters));
-    end_request(ex);
+    request_end_own(ex);
 }
 
 bool by_query_ask(struct exchange *ex)
@@ -285,19 +268,12 @@ bool by_query_ask(struct exchange *ex)
 
 /* ---- and what it hears ---- */
 
-/* The highest number that the primary's copy used. */
+/* The highest number that the primary's copy used; -1 when it is not started: whatever it has is
+ * read again then. */
 static json_int_t highest_number(const json_t *copies)
 {
-    size_t i;
-    const json_t *copy;
-    json_array_foreach(copies, i, copy)
-    {
-        const json_t *routing = json_object_get(copy, "routing");
-        const json_t *numbers = json_object_get(copy, "seq_no");
-        if (json_is_true(json_object_get(routing, "primary")) && numbers != NULL)
-            return json_integer_value(json_object_get(numbers, "max_seq_no"));
-    }
-    return -1; /* not started: whatever it has is read again */
+    const json_t *numbers = index_shard_numbers(copies);
+    return numbers == NULL ? -1 : json_integer_value(json_object_get(numbers, "max_seq_no"));
 }
 
 static json_t *numbers_of(const json_t *index)
@@ -437,21 +413,7 @@ bool by_query_take(struct exchange *ex)
 
 enum status by_query_store(struct exchange *ex, struct journal_txn *txn, uint64_t number)
 {
-    struct buffer text = {0};
-    uint8_t key[8];
-    put_u64be(key, number);
-    append_json(&text, ex->query->plan);
-    enum status status =
-        journal_put(txn, JOURNAL_SWEEPS, span_of((char *)key, sizeof key), buffer_span(&text));
-    buffer_fini(&text);
-    return status;
-}
-
-enum status by_query_forget(struct journal_txn *txn, uint64_t number)
-{
-    uint8_t key[8];
-    put_u64be(key, number);
-    return journal_delete(txn, JOURNAL_SWEEPS, span_of((char *)key, sizeof key));
+    return sweep_store(txn, number, ex->query->plan);
 }
 
 /* ---- the answer ---- */

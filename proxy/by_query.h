@@ -21,12 +21,10 @@ bool by_query_ask(struct exchange *ex);
 bool by_query_take(struct exchange *ex);
 /* Within a commit's write(): stores what must be swept, under the number of the open intent. */
 MUST_USE enum status by_query_store(struct exchange *ex, struct journal_txn *txn, uint64_t number);
-/* Within a commit's write(): nothing of it was sent. */
-MUST_USE enum status by_query_forget(struct journal_txn *txn, uint64_t number);
 /* Reads ex->answer. True: it names a task, which is stored with by_query_store(). */
 bool by_query_take_answer(struct exchange *ex);
-/* Hands it over to be swept; ON_SWEPT is called in ex's loop with by_query_wait() of it, unless it
- * is NULL. */
+/* Hands it over to be swept; ON_SWEPT, unless it is NULL, is called in ex's loop when that is over.
+ */
 void by_query_sweep(struct exchange *ex, void (*on_swept)(struct sweep_wait *wait));
 /* The exchange that waits. */
 struct exchange *by_query_exchange(struct sweep_wait *wait);

@@ -20,6 +20,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "conf/settings.h"
+#include "es/index_state.h"
 #include "http/message.h"
 #include "proxy/names.h"
 
@@ -211,14 +212,11 @@ static void see_index(struct definitions *defs, const char *name, const json_t *
 {
     const json_t *settings = json_object_get(json_object_get(index, "settings"), "index");
     const char *uuid = text_of(settings, "uuid");
-    const char *history = text_of(json_object_get(settings, "history"), "uuid");
     struct seen_index *seen = &defs->seen[defs->seen_count++];
     struct buffer key = {0};
 
     memset(seen, 0, sizeof *seen);
-    buffer_append_cstr(&key, uuid);
-    if (*history != '\0')
-        buffer_appendf(&key, "/%s", history);
+    index_life_key(index, &key);
     seen->name = bytes_strdup(name);
     seen->uuid = bytes_strdup(uuid);
     seen->key = bytes_strdup(buffer_cstr(&key));

@@ -598,7 +598,7 @@ void exchange_on_answer(struct exchange *ex, struct primary_answer *answer)
 static enum status close_write(struct commit *commit, struct journal_txn *txn)
 {
     struct exchange *ex = (struct exchange *)((char *)commit - offsetof(struct exchange, commit));
-    enum status status = ex->query == NULL ? STATUS_OK : by_query_forget(txn, ex->intent);
+    enum status status = ex->query == NULL ? STATUS_OK : sweep_forget(txn, ex->intent);
     return status == STATUS_OK ? commit_close_intent(commit, txn, ex->intent) : status;
 }
 

@@ -577,6 +577,26 @@ static bool prepare_bulk(struct exchange *ex)
     return true;
 }
 
+/* ---- Tandem's own calls for it ---- */
+
+void request_begin_own(struct exchange *ex, const char *method)
+{
+    struct primary_request *request = &ex->capture_request;
+    buffer_clear(&request->target);
+    buffer_clear(&request->fields);
+    buffer_clear(&ex->capture_body);
+    buffer_append_cstr(&request->fields,
+                       "Content-Type: application/json\r\nAccept: application/json\r\n");
+    request->method = span_cstr(method);
+    request->own_account = true;
+}
+
+void request_end_own(struct exchange *ex)
+{
+    ex->capture_request.body = buffer_span(&ex->capture_body);
+    ex->capture_request.has_body = ex->capture_body.size != 0;
+}
+
 /* ---- a write ---- */
 
 static bool contains_nocase(struct span text, const char *word)

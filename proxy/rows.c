@@ -268,26 +268,26 @@ static void append_capture_doc(struct exchange *ex, struct write_item *item)
         append_capture_get(ex, item, item->routed ? item->routing : item->alias_routing);
 }
 
+static bool any_wants_capture(const struct exchange *ex)
+{
+    for (size_t i = 0; i < ex->item_count; i++)
+        if (wants_capture(&ex->items[i]))
+            return true;
+    return false;
+}
+
 bool rows_capture(struct exchange *ex)
 {
-    buffer_clear(&ex->capture_body);
+    if (!any_wants_capture(ex)) /* nearly every write */
+        return false;
+    request_begin_own(ex, "POST");
+    buffer_append_cstr(&ex->capture_request.target, "/_mget?realtime=true");
     buffer_append_cstr(&ex->capture_body, "{\"docs\":[");
     for (size_t i = 0; i < ex->item_count; i++)
         if (wants_capture(&ex->items[i]))
             append_capture_doc(ex, &ex->items[i]);
-    if (ex->capture_body.size == 9)
-        return false;
     buffer_append_cstr(&ex->capture_body, "]}");
-    struct primary_request *request = &ex->capture_request;
-    buffer_clear(&request->target);
-    buffer_clear(&request->fields);
-    buffer_append_cstr(&request->target, "/_mget?realtime=true");
-    buffer_append_cstr(&request->fields,
-                       "Content-Type: application/json\r\nAccept: application/json\r\n");
-    request->method = SPAN("POST");
-    request->body = buffer_span(&ex->capture_body);
-    request->has_body = true;
-    request->own_account = true;
+    request_end_own(ex);
     return true;
 }
 

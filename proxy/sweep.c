@@ -3,10 +3,9 @@
  * A sweep begins when the write has ended. Index by index it walks these steps;
  * sweep_set_step() alone moves it:
  *
- *     WAITING -> TASK* -> STATE -> BARRIER? -> TERMS -> STATS -> REFRESH -> (READ -> CONFIRM ->
- * COMMIT)* -> CLOSE
- *                                               ^________________________________________|  next
- * index
+ *     WAITING -> TASK* -> STATE -> BARRIER?
+ *         -> TERMS -> STATS -> REFRESH -> (READ -> CONFIRM -> COMMIT)*    for each index
+ *         -> CLOSE
  *
  *     TASK     the write still runs, or may: its task is asked for
  *     STATE    which life do the indices have now?
@@ -37,6 +36,7 @@
 #include "base/json_tree.h"
 #include "base/log.h"
 #include "conf/settings.h"
+#include "es/index_state.h"
 #include "http/message.h"
 #include "proxy/sweep_impl.h"
 
@@ -49,7 +49,6 @@
 #define TASKS_QUIET_LOOKS 3
 #define STATS_TRIES_MAX 100
 #define STATS_WAIT_US UINT64_C(50000)
-#define ANSWER_MAX (64u << 20)
 
 struct sweeps {
     struct core *core;
@@ -153,15 +152,19 @@ static void ask(struct sweep *sweep, struct es_call *call, void (*on_done)(struc
     sweep->core->call(sweep->core, call);
 }
 
-static void set_call(struct sweep *sweep, struct es_call *call, const char *method,
-                     const char *before, const char *after)
+static void set_limits(const struct sweep *sweep, struct es_call *call)
+{
+    call->answer_max = SWEEP_ANSWER_MAX;
+    call->timeout_us = sweep->core->settings->follower_request_timeout;
+}
+
+void sweep_set_call(struct sweep *sweep, struct es_call *call, const char *method,
+                    const char *before, const char *after)
 {
     struct buffer name = {0};
-    if (sweep->at < sweep->target_count)
-        http_percent_encode(span_cstr(sweep->targets[sweep->at].name), &name);
+    http_percent_encode(span_cstr(sweep->targets[sweep->at].name), &name);
     es_call_set(call, method, "%s%s%s", before, buffer_cstr(&name), after);
-    call->answer_max = ANSWER_MAX;
-    call->timeout_us = sweep->core->settings->follower_request_timeout;
+    set_limits(sweep, call);
     buffer_fini(&name);
 }
 
@@ -237,15 +240,13 @@ static void on_tasks(struct es_call *call)
 static void ask_task(struct sweep *sweep)
 {
     sweep_set_step(sweep, SWEEP_TASK);
-    size_t at = sweep->at;
-    sweep->at = sweep->target_count; /* no index is named */
     if (sweep->task != NULL) {
-        set_call(sweep, &sweep->call, "GET", "/_tasks/", "");
+        es_call_set(&sweep->call, "GET", "/_tasks/");
         http_percent_encode(span_cstr(sweep->task), &sweep->call.target);
     } else {
-        set_call(sweep, &sweep->call, "GET", "/_tasks?actions=*byquery,*reindex&detailed=true", "");
+        es_call_set(&sweep->call, "GET", "/_tasks?actions=*byquery,*reindex&detailed=true");
     }
-    sweep->at = at;
+    set_limits(sweep, &sweep->call);
     ask(sweep, &sweep->call, sweep->task != NULL ? on_task : on_tasks);
 }
 
@@ -409,7 +410,7 @@ static void on_stats(struct es_call *call)
         return;
     }
     sweep_set_step(sweep, SWEEP_REFRESH);
-    set_call(sweep, &sweep->call, "POST", "/", "/_refresh");
+    sweep_set_call(sweep, &sweep->call, "POST", "/", "/_refresh");
     sweep->call.timeout_us = 2 * sweep->core->settings->follower_request_timeout;
     ask(sweep, &sweep->call, on_refreshed);
 }
@@ -417,9 +418,9 @@ static void on_stats(struct es_call *call)
 static void ask_stats(struct sweep *sweep)
 {
     sweep_set_step(sweep, SWEEP_STATS);
-    set_call(sweep, &sweep->call, "GET", "/",
-             "/_stats/docs?level=shards&filter_path=indices.*.shards.*.seq_no,"
-             "indices.*.shards.*.routing");
+    sweep_set_call(sweep, &sweep->call, "GET", "/",
+                   "/_stats/docs?level=shards&filter_path=indices.*.shards.*.seq_no,"
+                   "indices.*.shards.*.routing");
     ask(sweep, &sweep->call, on_stats);
 }
 
@@ -429,16 +430,7 @@ static bool is_same_life(const struct sweep *sweep, struct span state)
     const struct sweep_target *target = &sweep->targets[sweep->at];
     json_t *json = json_tree(state);
     const json_t *indices = json_object_get(json_object_get(json, "metadata"), "indices");
-    const json_t *settings = json_object_get(
-        json_object_get(json_object_get(indices, target->name), "settings"), "index");
-    const char *uuid = json_string_value(json_object_get(settings, "uuid"));
-    const char *history =
-        json_string_value(json_object_get(json_object_get(settings, "history"), "uuid"));
-    struct buffer key = {0};
-    buffer_appendf(&key, "%s%s%s", uuid == NULL ? "" : uuid, history == NULL ? "" : "/",
-                   history == NULL ? "" : history);
-    bool same = strcmp(buffer_cstr(&key), target->index->key) == 0;
-    buffer_fini(&key);
+    bool same = index_is_life(json_object_get(indices, target->name), target->index->key);
     json_decref(json);
     return same;
 }
@@ -465,7 +457,7 @@ static void begin_target(struct sweep *sweep)
     shard_facts_clear(&sweep->facts);
     sweep->stats_tries = 0;
     sweep_set_step(sweep, SWEEP_TERMS);
-    set_call(sweep, &sweep->call, "GET", "/_cluster/state/metadata/", TERMS_FILTER);
+    sweep_set_call(sweep, &sweep->call, "GET", "/_cluster/state/metadata/", TERMS_FILTER);
     ask(sweep, &sweep->call, on_terms);
 }
 
@@ -477,16 +469,25 @@ static enum status rows_write(struct commit *commit, struct journal_txn *txn)
     return sweep_write_rows(sweep, commit, txn);
 }
 
+/* The commit has returned. False: nothing of it is there, and it is tried again. */
+static bool is_durable(struct sweep *sweep)
+{
+    if (sweep->commit.status != STATUS_OK) {
+        retry(sweep, status_text(sweep->commit.status));
+        return false;
+    }
+    if (sweep->commit.last_seq != 0)
+        sweep->last_seq = sweep->commit.last_seq;
+    return true;
+}
+
 static void rows_done(struct commit *commit)
 {
     (void)FAILPOINT("Q6");
     struct sweep *sweep = (struct sweep *)((char *)commit - offsetof(struct sweep, commit));
-    if (commit->status != STATUS_OK) {
-        retry(sweep, status_text(commit->status));
+    if (!is_durable(sweep))
         return;
-    }
-    if (commit->last_seq != 0)
-        sweep->last_seq = commit->last_seq;
+    sweep->backoff_us = 0;
     sweep_rows_written(sweep);
     read_next(sweep);
 }
@@ -520,7 +521,7 @@ static void on_read(struct es_call *call)
     bool bad;
     if (sweep_take_read(sweep, &bad)) {
         sweep_set_step(sweep, SWEEP_CONFIRM);
-        set_call(sweep, &sweep->confirm, "GET", "/_cluster/state/metadata/", TERMS_FILTER);
+        sweep_set_call(sweep, &sweep->confirm, "GET", "/_cluster/state/metadata/", TERMS_FILTER);
         ask(sweep, &sweep->confirm, on_confirmed);
     } else if (bad) {
         char why[400];
@@ -585,15 +586,13 @@ static enum status close_write(struct commit *commit, struct journal_txn *txn)
     struct record record = {.header.kind = RECORD_SWEPT,
                             .swept = {.operations = sweep->operations, .unnamed = unnamed(sweep)}};
     struct buffer ranges = {0};
-    uint8_t key[8];
     enum status status = STATUS_OK;
     append_ranges(sweep, &record.swept, &ranges);
     if (may_be_counted(sweep) && record.swept.count != 0)
         status = commit_append(commit, txn, &record);
     buffer_fini(&ranges);
-    put_u64be(key, sweep->number);
     if (status == STATUS_OK)
-        status = journal_delete(txn, JOURNAL_SWEEPS, span_of((char *)key, sizeof key));
+        status = sweep_forget(txn, sweep->number);
     return status == STATUS_OK ? commit_close_intent(commit, txn, sweep->number) : status;
 }
 
@@ -611,12 +610,8 @@ static void close_done(struct commit *commit)
 {
     (void)FAILPOINT("Q7");
     struct sweep *sweep = (struct sweep *)((char *)commit - offsetof(struct sweep, commit));
-    if (commit->status != STATUS_OK) {
-        retry(sweep, status_text(commit->status));
+    if (!is_durable(sweep))
         return;
-    }
-    if (commit->last_seq != 0)
-        sweep->last_seq = commit->last_seq;
     bool whole = sweep->counted ? may_be_counted(sweep) && unnamed(sweep) == 0
                                 : !sweep->moved || (sweep->all_ids && !sweep->incomplete);
     if (!whole)

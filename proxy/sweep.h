@@ -14,6 +14,7 @@
 #include "base/status.h"
 
 struct core;
+struct journal_txn;
 struct row;
 struct sweeps;
 struct sweep_notes;
@@ -32,6 +33,10 @@ struct sweep_notes;
  *     ended       an answer came, so it does not run any more
  *     operations, deleted    what the answer says it did
  */
+
+/* Within a commit's write(): stores PLAN under NUMBER, or takes it away. */
+MUST_USE enum status sweep_store(struct journal_txn *txn, uint64_t number, const json_t *plan);
+MUST_USE enum status sweep_forget(struct journal_txn *txn, uint64_t number);
 
 /* Somebody who waits until a sweep is over. */
 struct sweep_wait {

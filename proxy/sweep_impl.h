@@ -11,6 +11,8 @@
 #include "proxy/shard_facts.h"
 #include "proxy/sweep.h"
 
+#define SWEEP_ANSWER_MAX (64u << 20)
+
 enum sweep_step {
     SWEEP_WAITING, /* for its time */
     SWEEP_TASK,
@@ -71,7 +73,7 @@ struct sweep {
     size_t shard;
     int64_t page_to, page_step;
     size_t ids_to; /* of the present batch */
-    uint64_t rows, gone;
+    uint64_t gone;
     bool incomplete; /* something could not be read: the audit finds it */
     bool moved;
     uint64_t last_seq;
@@ -90,6 +92,10 @@ struct sweep_target *sweep_add_target(struct sweep *sweep, const char *name, con
 /* Adds a document that may be deleted; copies. */
 void sweep_add_id(struct sweep *sweep, struct sweep_target *target, struct span id, bool routed,
                   struct span routing);
+/* ---- sweep.c, for the others ---- */
+/* Sets CALL to one of the present index: BEFORE, its name, AFTER. */
+void sweep_set_call(struct sweep *sweep, struct es_call *call, const char *method,
+                    const char *before, const char *after);
 /* ---- sweep_notes.c ---- */
 /* Adds what was noted of the sweep's targets to their ids, and ends the notes. False: there was too
  * much of it. */

@@ -7,6 +7,24 @@
 
 #include "proxy/sweep_impl.h"
 
+enum status sweep_store(struct journal_txn *txn, uint64_t number, const json_t *plan)
+{
+    uint8_t key[8];
+    char *text = json_dumps(plan, JSON_COMPACT);
+    put_u64be(key, number);
+    enum status status =
+        journal_put(txn, JOURNAL_SWEEPS, span_of((char *)key, sizeof key), span_cstr(text));
+    free(text);
+    return status;
+}
+
+enum status sweep_forget(struct journal_txn *txn, uint64_t number)
+{
+    uint8_t key[8];
+    put_u64be(key, number);
+    return journal_delete(txn, JOURNAL_SWEEPS, span_of((char *)key, sizeof key));
+}
+
 static char *text_member(const json_t *json, const char *key)
 {
     const char *text = json_string_value(json_object_get(json, key));

@@ -21,7 +21,6 @@
 /* A number has one document, but in a shrunk index it can have a few. */
 #define PAGE_SIZE(step) (2 * (step) + 50)
 #define PAGE_BYTES (4u << 20) /* the next page is larger while one is smaller than this */
-#define ANSWER_MAX (64u << 20)
 #define IDS_AT_ONCE 1000
 #define TIMEOUT_US (120 * UINT64_C(1000000))
 
@@ -32,25 +31,9 @@ static struct sweep_target *present(const struct sweep *sweep)
 
 /* ---- asking ---- */
 
-static void append_name(const struct sweep *sweep, struct buffer *out)
-{
-    http_percent_encode(span_cstr(present(sweep)->name), out);
-}
-
-static void set_read(struct sweep *sweep, const char *path)
-{
-    struct buffer name = {0};
-    append_name(sweep, &name);
-    es_call_set(&sweep->call, "POST", "/%s%s", buffer_cstr(&name), path);
-    sweep->call.answer_max = ANSWER_MAX;
-    sweep->call.timeout_us = TIMEOUT_US;
-    buffer_fini(&name);
-}
-
 static bool next_page(struct sweep *sweep)
 {
     struct sweep_target *target = present(sweep);
-    char path[120];
     while (sweep->shard < target->shard_count &&
            target->after[sweep->shard] >= target->up_to[sweep->shard])
         sweep->shard++;
@@ -61,14 +44,8 @@ static bool next_page(struct sweep *sweep)
         sweep->page_step = PAGE_STEP_MIN;
     sweep->page_to = to - after > sweep->page_step ? after + sweep->page_step : to;
     sweep->reads_ids = false;
-    snprintf(path, sizeof path,
-             "/_search?preference=_shards:%zu&allow_partial_search_results=false", sweep->shard);
-    set_read(sweep, path);
-    buffer_appendf(&sweep->call.body,
-                   "{\"size\":%" PRId64 ",\"seq_no_primary_term\":true,\"version\":true,"
-                   "\"track_total_hits\":false,\"sort\":[\"_doc\"],\"query\":{\"range\":{"
-                   "\"_seq_no\":{\"gt\":%" PRId64 ",\"lte\":%" PRId64 "}}}}",
-                   PAGE_SIZE(sweep->page_step), after, sweep->page_to);
+    hits_search(&sweep->call, target->name, sweep->shard, PAGE_SIZE(sweep->page_step), after,
+                sweep->page_to);
     return true;
 }
 
@@ -80,7 +57,7 @@ static bool next_ids(struct sweep *sweep)
         return false;
     sweep->reads_ids = true;
     sweep->ids_to = target->id_at + (left < IDS_AT_ONCE ? left : IDS_AT_ONCE);
-    set_read(sweep, "/_mget?realtime=true&_source=false");
+    sweep_set_call(sweep, &sweep->call, "POST", "/", "/_mget?realtime=true&_source=false");
     struct buffer *body = &sweep->call.body;
     buffer_append_cstr(body, "{\"docs\":");
     for (size_t i = target->id_at; i < sweep->ids_to; i++) {
@@ -99,7 +76,10 @@ static bool next_ids(struct sweep *sweep)
 
 bool sweep_next_read(struct sweep *sweep)
 {
-    return next_page(sweep) || next_ids(sweep);
+    bool any = next_page(sweep) || next_ids(sweep);
+    sweep->call.answer_max = SWEEP_ANSWER_MAX;
+    sweep->call.timeout_us = TIMEOUT_US;
+    return any;
 }
 
 /* ---- the answers ---- */
@@ -172,19 +152,12 @@ static enum status append(struct sweep *sweep, struct commit *commit, struct jou
     return status;
 }
 
-static bool decode(struct span raw, struct buffer *out)
-{
-    return raw.size == 0 || json_string_decode(raw, out);
-}
-
 static enum status append_hit(struct sweep *sweep, struct commit *commit, struct journal_txn *txn,
                               const struct hit *hit)
 {
-    struct buffer id = {0}, routing = {0}, type = {0};
+    struct hit_text text;
     enum status status = STATUS_OK;
-    bool good = hit->has_numbers && hit->source.size != 0 && decode(hit->id, &id) &&
-                decode(hit->routing, &routing) && decode(hit->type, &type);
-    if (good)
+    if (hit_text_init(&text, hit))
         status = append(sweep, commit, txn,
                         &(struct row){.op = ROW_INDEX,
                                       .proof = ROW_PROBED,
@@ -194,16 +167,14 @@ static enum status append_hit(struct sweep *sweep, struct commit *commit, struct
                                       .seq_no = hit->seq_no,
                                       .version = hit->version,
                                       .routed = hit->routing.size != 0,
-                                      .routing = buffer_span(&routing),
-                                      .id = buffer_span(&id),
+                                      .routing = buffer_span(&text.routing),
+                                      .id = buffer_span(&text.id),
                                       .content = CONTENT_JSON,
                                       .source = hit->source,
-                                      .type = type.size == 0 ? SPAN_NONE : buffer_span(&type)});
+                                      .type = buffer_span(&text.type)});
     else
         sweep->incomplete = true; /* without its source there is no row to make */
-    buffer_fini(&id);
-    buffer_fini(&routing);
-    buffer_fini(&type);
+    hit_text_fini(&text);
     return status;
 }
 

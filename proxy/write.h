@@ -126,6 +126,10 @@ bool request_prepare(struct exchange *ex);
 /* Prepares ex->request for a write by query: what would hide its answer is taken out. False:
  * refused. */
 bool request_prepare_by_query(struct exchange *ex);
+/* Begins a call of Tandem's own, ex->capture_request with ex->capture_body, both empty; and ends it
+ * when target and body are there. */
+void request_begin_own(struct exchange *ex, const char *method);
+void request_end_own(struct exchange *ex);
 /* Undoes Content-Encoding of the body. False: ex->reply is the refusal. */
 bool request_decode_body(struct exchange *ex);
 /* definition_names.c: names that a change of definitions touches, into ex->use_names. */

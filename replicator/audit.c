@@ -36,6 +36,7 @@
 #include "base/json_tree.h"
 #include "base/log.h"
 #include "conf/settings.h"
+#include "es/index_state.h"
 #include "replicator/reading.h"
 #include "replicator/seed_impl.h"
 #include "replicator/verify.h"
@@ -463,7 +464,8 @@ static void take_shards(struct life *life, const json_t *index)
         return;
     json_object_foreach(json_object_get((json_t *)(uintptr_t)index, "shards"), number, copies)
     {
-        const json_t *checkpoint = json_object_get(reading_numbers(copies), "global_checkpoint");
+        const json_t *checkpoint =
+            json_object_get(index_shard_numbers(copies), "global_checkpoint");
         if (json_is_integer(checkpoint))
             shard_get(life, strtoul(number, NULL, 10))->reach = json_integer_value(checkpoint);
     }

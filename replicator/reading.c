@@ -4,25 +4,7 @@
  */
 #include "replicator/reading.h"
 
-#include <inttypes.h>
-
-#include "http/message.h"
-
-void reading_search(struct es_call *call, const struct life *life, size_t shard, int64_t above,
-                    int64_t up_to)
-{
-    struct buffer name = {0};
-    http_percent_encode(span_cstr(life->name), &name);
-    es_call_set(call, "POST",
-                "/%s/_search?preference=_shards:%zu&allow_partial_search_results=false",
-                buffer_cstr(&name), shard);
-    buffer_appendf(&call->body,
-                   "{\"size\":%" PRId64 ",\"seq_no_primary_term\":true,\"version\":true,"
-                   "\"track_total_hits\":false,\"sort\":[\"_doc\"],\"query\":{\"range\":{"
-                   "\"_seq_no\":{\"gt\":%" PRId64 ",\"lte\":%" PRId64 "}}}}",
-                   life->hits_max, above, up_to);
-    buffer_fini(&name);
-}
+#include "es/index_state.h"
 
 const char *reading_not_the_primary(struct standby *sb, const json_t *state)
 {
@@ -34,39 +16,13 @@ const char *reading_not_the_primary(struct standby *sb, const json_t *state)
     return other ? "another cluster answers at the primary's address" : NULL;
 }
 
-bool reading_is_life(const struct life *life, const json_t *index)
-{
-    const json_t *settings = json_object_get(json_object_get(index, "settings"), "index");
-    const char *uuid = json_string_value(json_object_get(settings, "uuid"));
-    const char *history =
-        json_string_value(json_object_get(json_object_get(settings, "history"), "uuid"));
-    struct buffer key = {0};
-    buffer_appendf(&key, "%s%s%s", uuid == NULL ? "" : uuid, history == NULL ? "" : "/",
-                   history == NULL ? "" : history);
-    bool same = strcmp(buffer_cstr(&key), life->key) == 0;
-    buffer_fini(&key);
-    return same;
-}
-
 const char *reading_not_this_life(struct standby *sb, const struct life *life, const json_t *state)
 {
     const json_t *indices = json_object_get(json_object_get(state, "metadata"), "indices");
     const char *why = reading_not_the_primary(sb, state);
-    if (why == NULL && !reading_is_life(life, json_object_get(indices, life->name)))
+    if (why == NULL && !index_is_life(json_object_get(indices, life->name), life->key))
         why = "the primary has another index of this name now, or none";
     return why;
-}
-
-const json_t *reading_numbers(const json_t *copies)
-{
-    size_t i;
-    json_t *copy;
-    json_array_foreach(copies, i, copy)
-    {
-        if (json_is_true(json_object_get(json_object_get(copy, "routing"), "primary")))
-            return json_object_get(copy, "seq_no");
-    }
-    return NULL;
 }
 
 static uint64_t present_timeline(const struct standby *sb)

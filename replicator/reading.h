@@ -9,19 +9,10 @@
 
 #include "replicator/standby.h"
 
-/* Sets CALL to the search for the documents of one shard whose sequence numbers are above ABOVE, up
- * to UP_TO. */
-void reading_search(struct es_call *call, const struct life *life, size_t shard, int64_t above,
-                    int64_t up_to);
 /* Why STATE, a cluster state, is not the primary's; NULL: it is. */
 const char *reading_not_the_primary(struct standby *sb, const json_t *state);
-/* True when INDEX, as a cluster state or GET /{index} shows it, is the primary's of LIFE. */
-bool reading_is_life(const struct life *life, const json_t *index);
 /* Why STATE, the primary's cluster state of LIFE's name, is not of LIFE; NULL: it is. */
 const char *reading_not_this_life(struct standby *sb, const struct life *life, const json_t *state);
-/* The `seq_no` section of the primary copy among COPIES (of one shard, from the stats); NULL: there
- * is none now. Borrowed. */
-const json_t *reading_numbers(const json_t *copies);
 /* Appends ROW, which was read from the primary, as a record of the present timeline. Its seq is
  * above all of the journal's. */
 void reading_append_row(struct standby *sb, const struct row *row, struct buffer *out);

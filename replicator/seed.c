@@ -30,6 +30,7 @@
 #include "base/log.h"
 #include "conf/hours.h"
 #include "conf/settings.h"
+#include "es/index_state.h"
 #include "http/message.h"
 #include "replicator/audit.h"
 #include "replicator/reading.h"
@@ -246,7 +247,7 @@ static void on_refreshed(struct es_call *call)
 /* The global checkpoint of the primary copy among COPIES; false: there is none now. */
 static bool read_shard(const json_t *copies, int64_t *to)
 {
-    const json_t *checkpoint = json_object_get(reading_numbers(copies), "global_checkpoint");
+    const json_t *checkpoint = json_object_get(index_shard_numbers(copies), "global_checkpoint");
     *to = json_integer_value(checkpoint);
     return json_is_integer(checkpoint);
 }

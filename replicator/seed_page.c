@@ -76,7 +76,8 @@ static void read_again(struct seed_page *page)
 static void ask(struct seed_page *page, uint64_t now_us)
 {
     const struct seed *seed = page->seed;
-    reading_search(&page->call, seed->life, seed->shards[page->shard].number, page->at, page->upto);
+    hits_search(&page->call, seed->life->name, seed->shards[page->shard].number,
+                seed->life->hits_max, page->at, page->upto);
     page->call.answer_max = ANSWER_MAX;
     page->call.timeout_us = TIMEOUT_US;
     page->call.on_done = on_read;
@@ -185,18 +186,11 @@ static void on_confirmed(struct es_call *call)
 
 /* ---- rows ---- */
 
-/* A raw string (SPAN_NONE: none) as text, the caller's. */
-static bool decode(struct span raw, struct buffer *out)
-{
-    return raw.size == 0 || json_string_decode(raw, out);
-}
-
 /* Appends the record of one hit to OUT; false: it can't be a row. */
 static bool append_row(struct seed_page *page, const struct hit *hit, struct buffer *out)
 {
-    struct buffer id = {0}, routing = {0}, type = {0};
-    bool good = hit->has_numbers && hit->source.size != 0 && decode(hit->id, &id) &&
-                decode(hit->routing, &routing) && decode(hit->type, &type);
+    struct hit_text text;
+    bool good = hit_text_init(&text, hit);
     if (good)
         reading_append_row(page->sb,
                            &(struct row){.op = ROW_INDEX,
@@ -207,15 +201,13 @@ static bool append_row(struct seed_page *page, const struct hit *hit, struct buf
                                          .seq_no = hit->seq_no,
                                          .version = hit->version,
                                          .routed = hit->routing.size != 0,
-                                         .routing = buffer_span(&routing),
-                                         .id = buffer_span(&id),
+                                         .routing = buffer_span(&text.routing),
+                                         .id = buffer_span(&text.id),
                                          .content = CONTENT_JSON,
                                          .source = hit->source,
-                                         .type = buffer_span(&type)},
+                                         .type = buffer_span(&text.type)},
                            out);
-    buffer_fini(&id);
-    buffer_fini(&routing);
-    buffer_fini(&type);
+    hit_text_fini(&text);
     return good;
 }
 

@@ -33,6 +33,7 @@
 #include "base/json_tree.h"
 #include "base/log.h"
 #include "conf/settings.h"
+#include "es/index_state.h"
 #include "http/message.h"
 #include "replicator/audit.h"
 #include "replicator/reading.h"
@@ -523,7 +524,7 @@ bool verify_take_reach(struct verify *verify, enum verify_side_number side, stru
     bool good = true;
     for (size_t i = 0; i < verify->shard_count; i++) {
         snprintf(name, sizeof name, "%zu", i);
-        const json_t *numbers = reading_numbers(json_object_get(shards, name));
+        const json_t *numbers = index_shard_numbers(json_object_get(shards, name));
         const json_t *highest = json_object_get(numbers, "max_seq_no");
         const json_t *safe = json_object_get(numbers, "global_checkpoint");
         good = good && json_is_integer(highest) && json_is_integer(safe);

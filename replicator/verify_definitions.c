@@ -30,6 +30,7 @@
 #include "base/log.h"
 #include "conf/settings.h"
 #include "es/copied.h"
+#include "es/index_state.h"
 #include "es/object_kinds.h"
 #include "replicator/differences.h"
 #include "replicator/reading.h"
@@ -239,7 +240,7 @@ static bool take_index(struct verify *verify, const json_t *answer)
     const char *why = NULL;
     if (primary && first)
         why = reading_not_this_life(verify->sb, life, answer);
-    else if (primary && !reading_is_life(life, index))
+    else if (primary && !index_is_life(index, life->key))
         why = "the primary has another index of this name now, or none";
     if (why != NULL) {
         verify_skip(verify, why);

@@ -185,7 +185,8 @@ static void ask(struct verify_scan *scan)
 {
     struct verify *verify = scan->verify;
     scan->upto = scan->to - scan->at > scan->step ? scan->at + scan->step : scan->to;
-    reading_search(&scan->call, verify_life(verify), verify->shard, scan->at, scan->upto);
+    hits_search(&scan->call, verify_life(verify)->name, verify->shard,
+                verify_life(verify)->hits_max, scan->at, scan->upto);
     scan->call.answer_max = ANSWER_MAX;
     scan->call.on_done = on_page;
     scan->call.arg = scan;

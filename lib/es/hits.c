@@ -1,8 +1,29 @@
-/* hits.c - the documents in an answer to a search.
+/* hits.c - searches for the documents of a range of sequence numbers, and the documents in an
+ * answer.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "es/hits.h"
+
+#include <inttypes.h>
+
+#include "http/message.h"
+
+void hits_search(struct es_call *call, const char *index, size_t shard, int64_t size, int64_t above,
+                 int64_t up_to)
+{
+    struct buffer name = {0};
+    http_percent_encode(span_cstr(index), &name);
+    es_call_set(call, "POST",
+                "/%s/_search?preference=_shards:%zu&allow_partial_search_results=false",
+                buffer_cstr(&name), shard);
+    buffer_appendf(&call->body,
+                   "{\"size\":%" PRId64 ",\"seq_no_primary_term\":true,\"version\":true,"
+                   "\"track_total_hits\":false,\"sort\":[\"_doc\"],\"query\":{\"range\":{"
+                   "\"_seq_no\":{\"gt\":%" PRId64 ",\"lte\":%" PRId64 "}}}}",
+                   size, above, up_to);
+    buffer_fini(&name);
+}
 
 enum status hits_init(struct hits_walk *walk, struct span body, int64_t *shards)
 {
@@ -56,4 +77,23 @@ enum status hits_next(struct hits_walk *walk, struct hit *hit)
     hit->term = (uint64_t)term;
     hit->has_numbers = has_seq_no && term > 0;
     return members.failed || !json_is_string(hit->id) ? STATUS_BAD_INPUT : STATUS_OK;
+}
+
+static bool decode(struct span raw, struct buffer *out)
+{
+    return raw.size == 0 || json_string_decode(raw, out);
+}
+
+bool hit_text_init(struct hit_text *text, const struct hit *hit)
+{
+    *text = (struct hit_text){0};
+    return hit->has_numbers && hit->source.size != 0 && decode(hit->id, &text->id) &&
+           decode(hit->routing, &text->routing) && decode(hit->type, &text->type);
+}
+
+void hit_text_fini(struct hit_text *text)
+{
+    buffer_fini(&text->id);
+    buffer_fini(&text->routing);
+    buffer_fini(&text->type);
 }

@@ -1,4 +1,5 @@
-/* hits.h - the documents in an answer to a search.
+/* hits.h - searches for the documents of a range of sequence numbers, and the documents in an
+ * answer.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -12,6 +13,12 @@
 #include "base/check.h"
 #include "base/json.h"
 #include "base/status.h"
+#include "es/es_client.h"
+
+/* Sets CALL to the search for the documents of one shard of INDEX whose sequence numbers are above
+ * ABOVE, up to UP_TO; at most SIZE of them are answered. */
+void hits_search(struct es_call *call, const char *index, size_t shard, int64_t size, int64_t above,
+                 int64_t up_to);
 
 struct hits_walk {
     struct json_walk walk;
@@ -32,5 +39,14 @@ struct hit {
 MUST_USE enum status hits_init(struct hits_walk *walk, struct span body, int64_t *shards);
 /* The next one. OK; NOT_FOUND at the end; BAD_INPUT when the answer is cut, or a hit has no id. */
 MUST_USE enum status hits_next(struct hits_walk *walk, struct hit *hit);
+
+/* What of a hit must be decoded, the caller's. */
+struct hit_text {
+    struct buffer id, routing, type; /* empty when absent */
+};
+/* False: HIT is no whole document, it came without its source, its numbers, or readable names.
+ * Ended with hit_text_fini() in any case. */
+MUST_USE bool hit_text_init(struct hit_text *text, const struct hit *hit);
+void hit_text_fini(struct hit_text *text);
 
 #endif

@@ -3,7 +3,10 @@
 SPDX-License-Identifier: Apache-2.0
 """
 
+import contextlib
+import random
 import subprocess
+import threading
 
 from processes import wait_until
 from shared import lines, must
@@ -50,3 +53,28 @@ def result(tandem, index):
 
 def kinds(found):
     return {kind: found[kind] for kind in ("missing", "extra", "different")}
+
+
+@contextlib.contextmanager
+def written_to(tandem, index, documents, writers, seed):
+    """Meanwhile WRITERS threads write and delete the documents d0, d1 ... of INDEX."""
+    enough = threading.Event()
+
+    def keep_writing(number):
+        mine = random.Random(seed + number)
+        while not enough.is_set():
+            path = "/%s/_doc/d%d" % (index, mine.randrange(documents))
+            if mine.random() < 0.2:
+                tandem.request("DELETE", path)
+            else:
+                tandem.request("PUT", path, {"live": mine.random()})
+
+    threads = [threading.Thread(target=keep_writing, args=(n,)) for n in range(writers)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        enough.set()
+        for thread in threads:
+            thread.join()

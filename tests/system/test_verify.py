@@ -4,7 +4,6 @@ SPDX-License-Identifier: Apache-2.0
 """
 
 import random
-import threading
 
 import pytest
 
@@ -12,7 +11,7 @@ from processes import wait_until
 from shared import equal_indices, lines, must, shared_tandem
 from standbys import ONE_SHARD, write
 from tandem import request
-from verifying import NDJSON, ctl, fill, kinds, result
+from verifying import NDJSON, ctl, fill, kinds, result, written_to
 
 
 @pytest.fixture(scope="module")
@@ -82,22 +81,8 @@ def test_what_was_done_past_tandem_is_found(tandem):
 
 def test_what_is_under_way_is_no_difference(tandem, seed):
     fill(tandem, "busy", 2000)
-    ended = threading.Event()
     chance = random.Random(seed)
-
-    def keep_writing(number):
-        mine = random.Random(seed + number)
-        while not ended.is_set():
-            id = "d%d" % mine.randrange(2000)
-            if mine.random() < 0.2:
-                tandem.request("DELETE", "/busy/_doc/" + id)
-            else:
-                tandem.request("PUT", "/busy/_doc/" + id, {"live": mine.random()})
-
-    writers = [threading.Thread(target=keep_writing, args=(n,)) for n in range(4)]
-    for writer in writers:
-        writer.start()
-    try:
+    with written_to(tandem, "busy", 2000, 4, seed):
         for _ in range(3):
             must(tandem.replicator.admin_url, "POST", "/_tandem/verify?index=busy")
             found = result(tandem, "busy")
@@ -108,10 +93,6 @@ def test_what_is_under_way_is_no_difference(tandem, seed):
         must(tandem.replicator.admin_url, "POST", "/_tandem/verify?index=busy&repair=true")
         found = result(tandem, "busy")
         assert kinds(found) == {"missing": 0, "extra": 1, "different": 0} and found["left"] == 0, (id, found)
-    finally:
-        ended.set()
-        for writer in writers:
-            writer.join()
     equal_indices(tandem, "busy")
 
 

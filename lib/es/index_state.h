@@ -1,0 +1,23 @@
+/* index_state.h - what the cluster state says of the life of an index, and the statistics of its
+ * numbers.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef TANDEM_ES_INDEX_STATE_H
+#define TANDEM_ES_INDEX_STATE_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "base/bytes.h"
+
+/* Appends the key of the life that INDEX has, as the cluster state shows it: its uuid, and after a
+ * restore over it "uuid/history uuid". Empty when INDEX is NULL. */
+void index_life_key(const json_t *index, struct buffer *key);
+/* True when KEY is the key of the life of INDEX (may be NULL). */
+bool index_is_life(const json_t *index, const char *key);
+/* `seq_no` of the primary copy among the COPIES of one shard in _stats?level=shards; borrowed, NULL
+ * when none is shown. */
+const json_t *index_shard_numbers(const json_t *copies);
+
+#endif

@@ -333,13 +333,25 @@ static void give_ids_up(struct by_query *query)
     query->step = query->scroll_id == NULL ? FIND_READY : FIND_CLEAR;
 }
 
+/* What is deleted of it can't be told. */
+static void note_new_index(struct by_query *query, const char *name)
+{
+    json_object_set_new(query->plan, "all_ids", json_false());
+    if (name != NULL)
+        json_array_append_new(
+            json_object_get(query->plan, "indices"),
+            json_pack("{s:s, s:s, s:[], s:[]}", "index", name, "uuid", "", "after", "ids"));
+}
+
 static void note_hit(struct by_query *query, const json_t *hit)
 {
     const char *name = json_string_value(json_object_get(hit, "_index"));
     json_t *ids = name == NULL ? NULL : ids_of(query, name);
     json_t *routing = json_object_get(hit, "_routing");
-    if (ids == NULL)
-        return; /* made since the count: it is swept from its first number on, if at all */
+    if (ids == NULL) { /* made since the count: it is swept from its first number on */
+        note_new_index(query, name);
+        return;
+    }
     json_array_append_new(ids, json_pack("[O, O]", json_object_get(hit, "_id"),
                                          routing == NULL ? json_null() : routing));
     query->id_count++;

@@ -383,6 +383,37 @@ static void take_page(struct by_query *query, const json_t *answer)
     query->step = json_array_size(list) == 0 ? FIND_CLEAR : FIND_NEXT_PAGE;
 }
 
+/* The first index that is written to whose clients set the versions; NULL: none. What such a write
+ * leaves is read back, and nothing would order it and the clients' own writes. */
+static const char *with_client_versions(const struct exchange *ex, const struct by_query *query)
+{
+    const json_t *index;
+    size_t i;
+    const char *dest = json_string_value(json_object_get(query->plan, "dest"));
+    if (dest != NULL && catalog_find_alias(ex->catalog, span_cstr(dest)) == NULL &&
+        catalog_find_index(ex->catalog, span_cstr(dest)) == NULL &&
+        core_keeps_client_versions(ex->core, span_cstr(dest)))
+        return dest;
+    json_array_foreach(json_object_get(query->plan, "indices"), i, index)
+    {
+        const char *name = json_string_value(json_object_get(index, "index"));
+        const struct catalog_index *found = catalog_find_index(ex->catalog, span_cstr(name));
+        if (found != NULL && found->client_versions && !may_go_anywhere(ex, query))
+            return name;
+    }
+    return NULL;
+}
+
+static bool refuse_client_versions(struct exchange *ex, const char *name)
+{
+    reply_error(&ex->reply, 400, "tandem_client_versions", "not-applied",
+                "the clients of index %s set the versions of its documents "
+                "(replicate.client_versions), and a write by query has none of theirs: write its "
+                "documents one by one, with their versions",
+                name);
+    return false;
+}
+
 bool by_query_take(struct exchange *ex)
 {
     (void)FAILPOINT("Q1");
@@ -397,6 +428,11 @@ bool by_query_take(struct exchange *ex)
     switch (query->step) {
     case FIND_COUNT:
         take_count(query, answer);
+        if (with_client_versions(ex, query) != NULL) {
+            refuse_client_versions(ex, with_client_versions(ex, query));
+            json_decref(answer);
+            return false;
+        }
         query->step = query->wants_ids ? FIND_REFRESH : FIND_READY;
         break;
     case FIND_REFRESH:

@@ -50,6 +50,7 @@ struct catalog_index {
     bool source_hidden;   /* _source is disabled or filtered: only the request's body tells */
     bool unsynced; /* translog.durability is async: acknowledged operations can be lost by the
                       primary */
+    bool client_versions; /* its clients set the versions, and a standby has them too */
     enum birth birth;
     struct life_flags *flags; /* borrowed */
     char *definition; /* JSON journaled for it last; NULL for indices that are not replicated */

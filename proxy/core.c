@@ -11,6 +11,7 @@
 #include "base/json_tree.h"
 #include "base/log.h"
 #include "conf/settings.h"
+#include "proxy/documents.h"
 #include "proxy/doubt.h"
 #include "proxy/follower.h"
 #include "proxy/names.h"
@@ -97,6 +98,12 @@ bool core_excludes(const struct core *core, struct span index)
     struct span stream = stream_of(index);
     return settings_excludes(core->settings, index) ||
            (stream.size != 0 && settings_excludes(core->settings, stream));
+}
+
+bool core_keeps_client_versions(const struct core *core, struct span index)
+{
+    /* What is behind a data stream takes no versions of clients. */
+    return settings_keeps_client_versions(core->settings, index) && stream_of(index).size == 0;
 }
 
 bool core_allows(const struct core *core, const char *word)
@@ -271,6 +278,7 @@ enum status core_init(struct core *core, char *why, size_t why_size)
     es_call_init(&core->engine_call);
     es_call_init(&core->trace_call);
     core->names = names_new(core);
+    core->documents = documents_new(core);
     pthread_mutex_init(&core->notes_lock, NULL);
     status = sequencer_new(core, &core->sequencer);
     if (status == STATUS_OK)
@@ -293,6 +301,7 @@ void core_fini(struct core *core)
     follower_free(core->follower);
     sequencer_free(core->sequencer);
     names_free(core->names);
+    documents_free(core->documents);
     pthread_mutex_destroy(&core->notes_lock);
     catalog_box_fini(&core->catalog);
 }

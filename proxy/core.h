@@ -25,6 +25,7 @@ struct follower;
 struct doubt;
 struct sweeps;
 struct sweep_notes;
+struct documents;
 struct names;
 
 enum proxy_state {
@@ -49,6 +50,7 @@ struct core {
     struct doubt *doubt;
     struct sweeps *sweeps;
     struct names *names;
+    struct documents *documents;
     struct catalog_box catalog;  /* the newest one; catalog_get() */
     struct engine engine;        /* written once by the follower before PROXY_ACTIVE */
     _Atomic int state;           /* enum proxy_state; moved by core_set_state() only */
@@ -109,6 +111,8 @@ const char *proxy_state_name(enum proxy_state state);
 const char *core_refuses_writes(struct core *core);
 /* True when INDEX (decoded name) is excluded from replication by the settings. */
 bool core_excludes(const struct core *core, struct span index);
+/* True when INDEX (decoded name), new today, would be replicated with its clients' own versions. */
+bool core_keeps_client_versions(const struct core *core, struct span index);
 /* True when the setting unreplicated.allow has WORD. */
 bool core_allows(const struct core *core, const char *word);
 

@@ -142,6 +142,14 @@ static void load_life(struct definitions *defs, const struct metadata *metadata)
     life->definition = span_dup(metadata->body);
     json_t *body = json_tree(metadata->body);
     life->name = bytes_strdup(text_of(body, "name"));
+    life->client_versions = strcmp(text_of(body, "versions"), "client") == 0;
+    if (!life->gone && !life->client_versions &&
+        core_keeps_client_versions(defs->core, span_cstr(life->name)))
+        log_warn(
+            "follower",
+            "index %s was replicated before it stood in replicate.client_versions: it stays as "
+            "it is, with Tandem's versions; fill a new index to change that",
+            life->name);
     json_decref(body);
     HASH_ADD_KEYPTR(hh, defs->lives, life->key, strlen(life->key), life);
     if (life->incarnation >= defs->next_incarnation)
@@ -539,7 +547,7 @@ static json_t *mappings_of(const struct engine *engine, const json_t *detail)
 
 /* The JSON that is journaled for a life. */
 static char *definition_text(const struct engine *engine, const struct seen_index *seen,
-                             const json_t *detail)
+                             bool client_versions, const json_t *detail)
 {
     json_t *json = json_pack(
         "{s:s, s:s, s:s, s:s, s:s, s:i, s:i, s:O?, s:O?, s:O?}", "name", seen->name, "uuid",
@@ -550,6 +558,8 @@ static char *definition_text(const struct engine *engine, const struct seen_inde
     if (seen->stream != NULL)
         json_object_set_new(json, "aliases",
                             streams_aliases(seen, json_object_get(detail, "aliases")));
+    if (client_versions)
+        json_object_set_new(json, "versions", json_string("client"));
     char *text = json_dumps(json, JSON_COMPACT);
     json_decref(json);
     return text;
@@ -564,6 +574,8 @@ static struct life *life_of(struct definitions *defs, const struct seen_index *s
         life->key = bytes_strdup(seen->key);
         life->name = bytes_strdup(seen->name);
         life->incarnation = defs->next_incarnation++;
+        life->client_versions =
+            seen->stream == NULL && core_keeps_client_versions(defs->core, span_cstr(seen->name));
         HASH_ADD_KEYPTR(hh, defs->lives, life->key, strlen(life->key), life);
     }
     return life;
@@ -588,6 +600,7 @@ static struct catalog_index *index_new(struct definitions *defs, const struct se
     index->key = bytes_strdup(seen->key);
     index->incarnation = life->incarnation;
     index->flags = life_flags(life);
+    index->client_versions = life->client_versions;
     index->shards = seen->shards;
     index->routing_shards = seen->routing_shards;
     index->version = seen->version;
@@ -603,7 +616,7 @@ static struct catalog_index *index_new(struct definitions *defs, const struct se
             ? old->changed_us
             : defs->core->now_us(defs->core);
     read_flags(defs, index, detail);
-    index->definition = definition_text(&defs->core->engine, seen, detail);
+    index->definition = definition_text(&defs->core->engine, seen, life->client_versions, detail);
     if (life->definition == NULL || life->gone ||
         strcmp(life->definition, index->definition) != 0) {
         add_change(defs, "index", seen->key, index->definition, life->incarnation);

@@ -22,6 +22,7 @@ struct life {
     char *name;
     uint32_t incarnation;
     bool gone;
+    bool client_versions; /* as it was when the life was first seen */
     char *definition;
     struct life_flags *flags; /* owned */
     UT_hash_handle hh;

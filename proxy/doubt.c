@@ -314,6 +314,9 @@ static void end_batch(struct doubt *d)
         d->new_watches = w->next;
         watch_free(w);
     }
+    if (d->in_turn)
+        documents_leave(d->core->documents, &d->documents);
+    d->in_turn = false;
     if (d->catalog != NULL)
         catalog_put(d->catalog);
     d->catalog = NULL;
@@ -752,6 +755,30 @@ void doubt_on_answer(struct es_call *call)
     }
 }
 
+static void on_turn(struct documents_use *use)
+{
+    struct doubt *d = (struct doubt *)((char *)use - offsetof(struct doubt, documents));
+    d->in_turn = true;
+    if (!doubt_ask_next_name(d))
+        names_known(d);
+}
+
+/* Where clients set the versions nothing orders what is read here and a write that is under way. */
+static void take_turns(struct doubt *d)
+{
+    uint64_t *keys = bytes_alloc((d->probe_count + 1) * sizeof *keys);
+    size_t count = 0;
+    for (size_t i = 0; i < d->probe_count; i++)
+        if (d->probes[i].target != NULL && d->probes[i].target->client_versions)
+            keys[count++] =
+                documents_key(span_cstr(d->probes[i].target->name), d->probes[i].item->id);
+    d->documents.loop = d->core->control;
+    d->documents.on_turn = on_turn;
+    if (documents_enter(d->core->documents, &d->documents, keys, count))
+        on_turn(&d->documents);
+    free(keys);
+}
+
 static void on_state(struct state_wait *wait)
 {
     struct doubt *d = (struct doubt *)((char *)wait - offsetof(struct doubt, wait));
@@ -765,8 +792,7 @@ static void on_state(struct state_wait *wait)
             add_probes(d, &c->intent.items[i], c, NULL);
     for (struct watch *w = d->batch_watches; w != NULL; w = w->next)
         add_probes(d, &w->item, NULL, w);
-    if (!doubt_ask_next_name(d))
-        names_known(d);
+    take_turns(d);
 }
 
 uint64_t doubt_tick(struct doubt *d, uint64_t now_us)

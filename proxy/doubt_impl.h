@@ -77,6 +77,8 @@ struct doubt {
     size_t read_at_once;       /* at most so many in one; fewer when an answer can't be read */
     uint64_t stats_at_us;      /* when to ask again; 0: not waiting */
     struct commit commit;
+    struct documents_use documents; /* no write of what is read is under way, where that matters */
+    bool in_turn;
 };
 
 void doubt_set_step(struct doubt *d, enum step next);

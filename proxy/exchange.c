@@ -5,7 +5,8 @@
  *     READING -> HELD -> INTENDING -> FORWARDING -> CONFIRMING -> CAPTURING
  *                                                         -> JOURNALING -> REPLYING
  *
- *     HELD        only while a change of definitions is under way on one of its names
+ *     HELD        only while a change of definitions is under way on one of its names, or, where
+ *                 clients set the versions, another write of one of its documents
  *     CONFIRMING  only where the life that was hit is not certain
  *     CAPTURING   only where the answer does not hold the resulting document
  *
@@ -88,6 +89,9 @@ static void exchange_reply_now(struct exchange *ex)
         names_leave(ex->core->names, &ex->use);
         ex->using = false;
     }
+    if (ex->in_turn)
+        documents_leave(ex->core->documents, &ex->documents);
+    ex->in_turn = false;
     exchange_set_state(ex, EXCHANGE_REPLYING);
     (void)FAILPOINT("P9");
     ex->ports->reply(ex->ctx, ex);
@@ -249,12 +253,46 @@ static void exchange_find(struct exchange *ex)
         exchange_intend(ex);
 }
 
+static void exchange_on_turn(struct documents_use *use)
+{
+    struct exchange *ex = (struct exchange *)((char *)use - offsetof(struct exchange, documents));
+    ex->in_turn = true;
+    exchange_intend(ex);
+}
+
+/* Where clients set the versions no two writes of one document are under way at once. */
+static void exchange_take_turns(struct exchange *ex)
+{
+    uint64_t *keys = NULL;
+    size_t count = 0;
+    for (size_t i = 0; i < ex->item_count; i++) {
+        const struct write_item *item = &ex->items[i];
+        if (!request_keeps_client_versions(ex, item))
+            continue;
+        if (keys == NULL)
+            keys = bytes_alloc(ex->item_count * sizeof *keys);
+        keys[count++] = documents_key(
+            item->index != NULL ? span_cstr(item->index->name) : item->name, item->id);
+    }
+    if (count == 0) {
+        exchange_intend(ex);
+        return;
+    }
+    ex->documents.loop = ex->loop;
+    ex->documents.on_turn = exchange_on_turn;
+    if (ex->state == EXCHANGE_READING) /* before somebody else can say that it is our turn */
+        exchange_set_state(ex, EXCHANGE_HELD);
+    if (documents_enter(ex->core->documents, &ex->documents, keys, count))
+        exchange_on_turn(&ex->documents);
+    free(keys);
+}
+
 static void exchange_admitted(struct exchange *ex)
 {
     if (ex->op.class == OP_BY_QUERY)
         exchange_find(ex);
     else if (ex->op.class == OP_WRITE)
-        exchange_intend(ex);
+        exchange_take_turns(ex);
     else
         exchange_forward(ex);
 }

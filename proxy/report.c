@@ -119,10 +119,11 @@ static void primary_problems(const struct report *report, json_t *problems)
                 "should");
     }
     if (atomic_load(&core->external_version_writes) != 0)
-        problem(problems, "notice",
-                "clients send external versions; they are replicated like all other writes",
-                "after a switch such clients see Tandem's versions; pass-through versions come "
-                "with a later version");
+        problem(
+            problems, "notice",
+            "clients send external versions; they are replicated like all other writes",
+            "after a switch such clients see Tandem's versions, and theirs are refused; name their "
+            "indices in replicate.client_versions before they are made");
 }
 
 static json_t *primary_status(const struct report *report)

@@ -667,18 +667,26 @@ bool request_prepare_by_query(struct exchange *ex)
     return true;
 }
 
+bool request_keeps_client_versions(const struct exchange *ex, const struct write_item *item)
+{
+    if (item->unreplicated || item->id.size == 0)
+        return false;
+    return item->index != NULL ? item->index->client_versions
+                               : core_keeps_client_versions(ex->core, item->name);
+}
+
 bool request_prepare(struct exchange *ex)
 {
     if (!read_rendering(ex))
         return false;
     bool prepared = ex->op.kind == OP_KIND_BULK ? prepare_bulk(ex) : prepare_single(ex);
     for (size_t i = 0; prepared && i < ex->item_count; i++)
-        if (ex->items[i].external_version &&
+        if (ex->items[i].external_version && !request_keeps_client_versions(ex, &ex->items[i]) &&
             atomic_fetch_add(&ex->core->external_version_writes, 1) == 0)
             log_warn("proxy",
                      "clients send external versions (first to index %.*s): they are replicated "
-                     "like all others, "
-                     "but after a switch this index shows Tandem's versions",
+                     "like all others, but after a switch this index shows Tandem's versions, and "
+                     "theirs are refused; see replicate.client_versions",
                      (int)ex->items[i].name.size, ex->items[i].name.data);
     return prepared;
 }

@@ -12,6 +12,7 @@
 #include "es/outcome.h"
 #include "proxy/catalog.h"
 #include "proxy/core.h"
+#include "proxy/documents.h"
 #include "proxy/doubt.h"
 #include "proxy/exchange.h"
 #include "proxy/follower.h"
@@ -87,6 +88,8 @@ struct exchange {
     size_t use_capacity;
     struct names_use use;
     bool using;
+    struct documents_use documents;
+    bool in_turn; /* its documents are not given back yet */
 
     struct span filter_path; /* decoded, in the arena */
     bool pretty;
@@ -126,6 +129,8 @@ bool request_prepare(struct exchange *ex);
 /* Prepares ex->request for a write by query: what would hide its answer is taken out. False:
  * refused. */
 bool request_prepare_by_query(struct exchange *ex);
+/* True when the clients of ITEM's index set the versions, and it has an id. */
+bool request_keeps_client_versions(const struct exchange *ex, const struct write_item *item);
 /* Begins a call of Tandem's own, ex->capture_request with ex->capture_body, both empty; and ends it
  * when target and body are there. */
 void request_begin_own(struct exchange *ex, const char *method);

@@ -137,6 +137,7 @@ void life_read_wanted(struct life *life)
     life->type = definition_type(life->wanted);
     life->shards = definition_shards(life->wanted);
     life->hits_max = window < HITS_MAX ? window : HITS_MAX;
+    life->client_versions = definition_has_client_versions(life->wanted);
     life->unseedable = definition_unseedable(life->wanted);
 }
 

@@ -46,3 +46,11 @@ int64_t reading_version(struct standby *sb, uint64_t term, int64_t seq_no)
 {
     return standby_version(sb, present_timeline(sb), term, seq_no);
 }
+
+int64_t reading_document_version(struct standby *sb, uint32_t incarnation, uint64_t term,
+                                 int64_t seq_no, int64_t version)
+{
+    const struct life *life = life_find(sb, incarnation);
+    bool client = life != NULL && life->client_versions;
+    return client ? version : reading_version(sb, term, seq_no);
+}

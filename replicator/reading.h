@@ -18,5 +18,9 @@ const char *reading_not_this_life(struct standby *sb, const struct life *life, c
 void reading_append_row(struct standby *sb, const struct row *row, struct buffer *out);
 /* V of an operation of the primary, on the present timeline. */
 int64_t reading_version(struct standby *sb, uint64_t term, int64_t seq_no);
+/* The version that a standby should have of a document of INCARNATION, which the primary has with
+ * these numbers and this `_version`. */
+int64_t reading_document_version(struct standby *sb, uint32_t incarnation, uint64_t term,
+                                 int64_t seq_no, int64_t version);
 
 #endif

@@ -13,6 +13,13 @@
  *   - Every row goes through the alias of its life and this session, with require_alias and its
  *     external version.
  *
+ * Where the clients set the versions (life->client_versions) these are the primary's own. They can
+ * begin anew after a delete, so they order nothing by themselves: the journal has the rows of one
+ * document in the primary's order, the standby forgets a delete at once (gc_deletes -1), and
+ *   - a bulk has one row of a document: the verdict on a row decides what becomes of the next
+ *   - what is not of the journal (a seed's, a repair's) goes only when no later delete was taken
+ *   - a bulk that went unheard is followed by a new session, so that it can't be executed late.
+ *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include <inttypes.h>
@@ -105,6 +112,19 @@ uint64_t document_hash(uint32_t incarnation, uint32_t shard, struct span id)
     return hash64(id.data, id.size, (uint64_t)incarnation << 32 | shard);
 }
 
+/* No version is known, and none is sent: it takes whatever is there. */
+#define VERSION_NONE INT64_MAX
+
+static int64_t item_version(struct standby *sb, const struct life *life,
+                            const struct record *record)
+{
+    const struct row *row = &record->row;
+    if (!life->client_versions)
+        return standby_version(sb, record->header.timeline, row->term, row->seq_no);
+    bool known = row->proof != ROW_NEGATIVE && row->version >= 0;
+    return known ? row->version : VERSION_NONE;
+}
+
 struct item *item_new(struct standby *sb, struct block *block, const struct record *record)
 {
     struct item *item = bytes_zalloc(sizeof *item);
@@ -115,8 +135,8 @@ struct item *item_new(struct standby *sb, struct block *block, const struct reco
     item->time_us = record->header.time_us;
     item->timeline = record->header.timeline;
     item->document = document_hash(item->row.incarnation, item->row.shard, item->row.id);
-    item->version = standby_version(sb, record->header.timeline, item->row.term, item->row.seq_no);
     item->life = life_get(sb, item->row.incarnation);
+    item->version = item_version(sb, item->life, record);
     sb->window_bytes += item->row.source.size + ITEM_OVERHEAD;
     return item;
 }
@@ -223,16 +243,27 @@ static bool takes_nothing_away(const struct row *row)
     return row->op == ROW_DELETE && row->proof == ROW_NEGATIVE && row->term == 1 && row->seq_no < 0;
 }
 
+/* A delete that was taken says that ITEM is of no use. */
+static bool is_covered(struct standby *sb, const struct item *item)
+{
+    /* The remembered delete itself is sent again: a standby that was restored does not have it. */
+    int64_t covered = item->version + (item->row.op == ROW_DELETE);
+    if (item->life->client_versions) {
+        bool of_journal = item->page == NULL && !item->of_repair;
+        if (of_journal || item->row.op == ROW_DELETE)
+            return false;
+        covered = item->version;
+    }
+    return deletes_covers(sb, item->life->incarnation, item->document, covered);
+}
+
 /* What happens to ITEM without asking the standby: true when it is dealt with. Within a store
  * transaction. */
 static bool settle_at_home(struct standby *sb, struct item *item, enum status *status)
 {
     struct life *life = item->life;
-    /* The remembered delete itself is sent again: a standby that was restored does not have it. */
-    int64_t covered = item->version + (item->row.op == ROW_DELETE);
     bool ended = life->state == LIFE_GONE || (life->state == LIFE_HELD && life->ending);
-    if (ended || takes_nothing_away(&item->row) ||
-        deletes_covers(sb, life->incarnation, item->document, covered)) {
+    if (ended || takes_nothing_away(&item->row) || is_covered(sb, item)) {
         if (item->from_waiting)
             *status = waiting_remove(sb, item);
         return true;
@@ -250,6 +281,22 @@ static bool settle_at_home(struct standby *sb, struct item *item, enum status *s
         return true;
     }
     return false;
+}
+
+static void append_version(struct buffer *body, const struct item *item)
+{
+#ifdef PLANT_DOCUMENT_VERSION
+    buffer_appendf(body, ",\"version\":%" PRId64 ",\"version_type\":\"external\"",
+                   item->row.version > 0 ? item->row.version : 1);
+#else
+    if (item->only_if)
+        buffer_appendf(body, ",\"if_seq_no\":%" PRId64 ",\"if_primary_term\":%" PRIu64,
+                       item->only_if_seq_no, item->only_if_term);
+    else if (!item->life->client_versions || item->version != VERSION_NONE)
+        buffer_appendf(body, ",\"version\":%" PRId64 ",\"version_type\":\"external%s\"",
+                       item->version,
+                       item->even_if_equal || item->life->client_versions ? "_gte" : "");
+#endif
 }
 
 static void append_item(struct standby *sb, struct buffer *body, const struct item *item)
@@ -281,13 +328,8 @@ static void append_item(struct standby *sb, struct buffer *body, const struct it
         buffer_append_cstr(body, ",\"dynamic_templates\":");
         buffer_append_span(body, row->dynamic_templates);
     }
-#ifdef PLANT_DOCUMENT_VERSION
-    buffer_appendf(body, ",\"version\":%" PRId64 ",\"version_type\":\"external\"}}\n",
-                   row->version > 0 ? row->version : 1);
-#else
-    buffer_appendf(body, ",\"version\":%" PRId64 ",\"version_type\":\"external%s\"}}\n",
-                   item->version, item->even_if_equal ? "_gte" : "");
-#endif
+    append_version(body, item);
+    buffer_append_cstr(body, "}}\n");
     if (row->op == ROW_INDEX) {
         json_append_line(row->source, body);
         buffer_append_char(body, '\n');
@@ -307,6 +349,18 @@ static const char *bulk_target(const struct standby *sb)
 #endif
 }
 
+/* True when the next row of LANE must wait for the verdict on one that is in the bulk. */
+static bool must_wait(const struct lane *lane)
+{
+    const struct item *next = lane->first;
+    if (!next->life->client_versions)
+        return false;
+    for (const struct item *item = lane->flying; item != NULL; item = item->next)
+        if (item->document == next->document)
+            return true;
+    return false;
+}
+
 /* Takes rows from the front of LANE into its call; what needs no asking is settled on the way. */
 static void fill_bulk(struct standby *sb, struct lane *lane)
 {
@@ -318,7 +372,7 @@ static void fill_bulk(struct standby *sb, struct lane *lane)
     lane->flying = NULL;
     while (status == STATUS_OK && lane->first != NULL && rows < most) {
         size_t next = lane->first->row.source.size;
-        if (rows != 0 && lane->call.body.size + next > sb->bulk_bytes_now)
+        if (rows != 0 && (lane->call.body.size + next > sb->bulk_bytes_now || must_wait(lane)))
             break;
         struct item *item = lane_take(lane);
         if (settle_at_home(sb, item, &status)) {
@@ -409,7 +463,7 @@ static enum status take_done(struct standby *sb, struct item *item,
         seed_on_written(item);
     item->life->blocked = false; /* it was tried, and works again */
 #ifndef PLANT_FORGET_DELETES
-    if (item->row.op == ROW_DELETE)
+    if (item->row.op == ROW_DELETE && !item->only_if)
         status = deletes_remember(sb, item->life->incarnation, item->document, item->version);
 #endif
     if (status == STATUS_OK && item->from_waiting)
@@ -549,9 +603,12 @@ static void bulk_refused(struct standby *sb, struct lane *lane)
         return;
     }
     bool unheard = call->status != STATUS_OK || call->http_status >= 500;
+    bool late_is_wrong = false;
     size_t rows = 0;
-    for (struct item *item = lane->flying; item != NULL; item = item->next, rows++)
+    for (struct item *item = lane->flying; item != NULL; item = item->next, rows++) {
         item->life->stray = item->life->stray || unheard;
+        late_is_wrong = late_is_wrong || (unheard && item->life->client_versions);
+    }
     if (verdict == VERDICT_BLOCKED)
         snprintf(sb->alarm, sizeof sb->alarm, "bulks are refused: %d %.300s", call->http_status,
                  why);
@@ -561,6 +618,14 @@ static void bulk_refused(struct standby *sb, struct lane *lane)
         lane->alone = rows;
     if (verdict != VERDICT_PARK)
         slow_down(sb, lane, why);
+    if (late_is_wrong) {
+        sb->begin_again = true;
+        standby_stop(
+            sb, STATUS_CLUSTER_AWAY,
+            "a bulk went unheard that has documents with their clients' own versions; it is "
+            "taken over anew, so that the bulk can't be executed late: %.300s",
+            why);
+    }
 }
 
 static void bulk_on_done(struct es_call *call)

@@ -68,12 +68,16 @@ char *definition_translated(const struct standby *sb, const char *type, const ch
 /* ---- an index ---- */
 
 /* What the standby has in place of the primary's while it is one. */
-static void add_standby_settings(struct standby *sb, json_t *settings, const char *name)
+static void add_standby_settings(struct standby *sb, json_t *settings, const json_t *definition)
 {
     char text[64];
+    const char *name = json_string_value(json_object_get(definition, "name"));
+    struct span index = name == NULL ? SPAN_NONE : span_cstr(name);
     snprintf(text, sizeof text, "%llus",
              (unsigned long long)(3 * sb->conf->request_timeout / 1000000 + 1));
-    json_object_set_new(settings, "gc_deletes", json_string(text));
+    /* A client's version may begin anew after a delete; "0s" would still refuse it for a moment. */
+    bool client = json_object_get(definition, "versions") != NULL;
+    json_object_set_new(settings, "gc_deletes", json_string(client ? "-1" : text));
     json_object_set_new(settings, "translog.durability", json_string("request"));
     for (size_t i = 0; i < sb->conf->settings_override.count; i++) { /* "pattern setting=value" */
         char pattern[256], setting[512];
@@ -84,7 +88,7 @@ static void add_standby_settings(struct standby *sb, json_t *settings, const cha
             continue;
         *value++ = '\0';
         const char *path = strncmp(setting, "index.", 6) == 0 ? setting + 6 : setting;
-        if (span_matches(span_cstr(name), span_cstr(pattern)))
+        if (span_matches(index, span_cstr(pattern)))
             json_object_set_new(settings, path, json_string(value));
     }
 }
@@ -134,7 +138,7 @@ char *definition_create_body(struct standby *sb, const struct life *life, const 
     json_t *aliases = json_deep_copy(json_object_get(definition, "aliases"));
     json_t *mappings = json_object_get(definition, "mappings");
     char marker[64];
-    add_standby_settings(sb, settings, life->name);
+    add_standby_settings(sb, settings, definition);
     /* Shown by no GET, but decisive: with other routing shards two routings of one id may share a
      * shard. Engines refuse to state it where it does not fit (one shard before 7.0), and there it
      * is the same by default. */
@@ -157,11 +161,11 @@ char *definition_create_body(struct standby *sb, const struct life *life, const 
 /* The settings of DEFINITION in which a standby's index NAME is to be like the primary's, flat:
  * those that are copied, but for what the configuration overrides, where the site's own value
  * stays. The caller's. */
-static json_t *followed_settings(struct standby *sb, const json_t *definition, const char *name)
+static json_t *followed_settings(struct standby *sb, const json_t *definition)
 {
     json_t *settings = copied_settings(definition), *ours = json_object(), *value;
     const char *path;
-    add_standby_settings(sb, ours, name);
+    add_standby_settings(sb, ours, definition);
     json_object_foreach(ours, path, value) json_object_del(settings, path);
     json_decref(ours);
     return settings;
@@ -170,9 +174,9 @@ static json_t *followed_settings(struct standby *sb, const json_t *definition, c
 char *definition_settings_change(struct standby *sb, const char *before, const char *after)
 {
     json_t *old = load(before), *new = load(after), *change = json_object(), *value;
-    const char *name = json_string_value(json_object_get(new, "name")), *path;
-    json_t *old_settings = followed_settings(sb, old, name == NULL ? "" : name);
-    json_t *new_settings = followed_settings(sb, new, name == NULL ? "" : name);
+    const char *path;
+    json_t *old_settings = followed_settings(sb, old);
+    json_t *new_settings = followed_settings(sb, new);
     json_object_foreach(new_settings, path,
                         value) if (!json_equal(value, json_object_get(old_settings, path)))
         json_object_set(change, path, value);
@@ -274,7 +278,7 @@ static json_t *flat_aliases(const json_t *definition)
     return aliases;
 }
 
-json_t *definition_parts(struct standby *sb, const char *name, const char *text)
+json_t *definition_parts(struct standby *sb, const char *text)
 {
     static const char *const members[] = {"state", "routing_num_shards"};
     json_t *definition = load(text), *index = json_object(), *mapping = json_object();
@@ -284,8 +288,8 @@ json_t *definition_parts(struct standby *sb, const char *name, const char *text)
         json_object_set(index, members[i], json_object_get(definition, members[i]));
     settings_to_paths(mapping, "", type == NULL ? mappings : json_object_get(mappings, type));
     json_t *parts = json_pack("{s:{s:o}, s:{s:o}, s:{s:o}, s:o}", "index", "", index, "setting", "",
-                              followed_settings(sb, definition, name), "mapping", "", mapping,
-                              "alias", flat_aliases(definition));
+                              followed_settings(sb, definition), "mapping", "", mapping, "alias",
+                              flat_aliases(definition));
     json_decref(definition);
     return parts;
 }
@@ -365,6 +369,15 @@ size_t definition_shards(const char *definition)
 long definition_result_window(const char *definition)
 {
     return number_setting(definition, "max_result_window", 10000);
+}
+
+bool definition_has_client_versions(const char *definition)
+{
+    json_t *json = load(definition);
+    const char *versions = json_string_value(json_object_get(json, "versions"));
+    bool client = versions != NULL && strcmp(versions, "client") == 0;
+    json_decref(json);
+    return client;
 }
 
 const char *definition_unseedable(const char *definition)

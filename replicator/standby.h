@@ -86,6 +86,7 @@ struct life {
     /* Read out of `wanted` by life_read_wanted(); nothing where there is none. */
     size_t shards;
     int64_t hits_max;       /* of one search */
+    bool client_versions;   /* rows go with the primary's `_version`; see replay.c */
     const char *unseedable; /* why its documents can't be read back; NULL: they can */
     char *type;     /* the mapping type that its documents have in engines before 7.0; NULL when not
                        known */
@@ -139,6 +140,9 @@ struct item {
     bool again;             /* such a row was not taken: its page is read again */
     bool of_repair;         /* nor is this one */
     bool even_if_equal;     /* the standby's version may be this one */
+    bool only_if; /* a delete of what has these numbers on the standby, and nothing else */
+    uint64_t only_if_term;
+    int64_t only_if_seq_no;
 };
 
 struct lane {
@@ -458,10 +462,10 @@ char *definition_choose_aliases(const char *definition, const char *from,
                                 bool (*add)(void *arg, const char *name), void *arg, bool *changed);
 /* Takes the aliases that are ours out of a definition that was read on the standby. */
 void definition_drop_ours(json_t *definition);
-/* What counts of a definition of index NAME: what is the site's own, or held back until the
+/* What counts of a definition: what is the site's own, or held back until the
  * release, is left out. {kind: {name: {path: value}}}, where only aliases have names. The caller's.
  */
-json_t *definition_parts(struct standby *sb, const char *name, const char *definition);
+json_t *definition_parts(struct standby *sb, const char *definition);
 /* Settings that differ between two definitions, as the body of a settings call; NULL when none.
  * BEFORE may be NULL. */
 char *definition_settings_change(struct standby *sb, const char *before, const char *after);
@@ -492,6 +496,8 @@ size_t definition_shards(const char *definition);
 long definition_result_window(const char *definition);
 /* Why the documents of DEFINITION cannot be read back as they were written; NULL: they can. */
 const char *definition_unseedable(const char *definition);
+/* True when the clients set the versions of its documents. */
+bool definition_has_client_versions(const char *definition);
 
 /* ---- deletes.c ---- */
 /* Remembers in the store's open transaction that DOCUMENT of INCARNATION was deleted at VERSION. */

@@ -381,11 +381,6 @@ static void next_shard(struct verify *verify)
         judge_index(verify);
 }
 
-int64_t verify_version(struct verify *verify, size_t shard, int64_t seq_no)
-{
-    return reading_version(verify->sb, verify->terms[shard], seq_no);
-}
-
 static void collect(struct verify *verify)
 {
     (void)FAILPOINT("V2");

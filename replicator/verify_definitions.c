@@ -304,7 +304,7 @@ static json_t *index_parts(struct verify *verify, enum verify_side_number side)
     char *text = json_dumps(read, JSON_COMPACT);
     json_decref(read);
     char *expected = side == ON_PRIMARY ? definition_expected(sb, life, text) : NULL;
-    json_t *parts = definition_parts(sb, life->name, expected == NULL ? text : expected);
+    json_t *parts = definition_parts(sb, expected == NULL ? text : expected);
     free(expected);
     free(text);
     return parts;
@@ -329,7 +329,7 @@ static void note_applied(struct verify *verify)
     if (!of_objects(verify)) {
         const struct life *life = verify_life(verify);
         bool ready = life->state == LIFE_READY && life->applied != NULL;
-        set_json(&look->applied, ready ? definition_parts(sb, life->name, life->applied) : NULL);
+        set_json(&look->applied, ready ? definition_parts(sb, life->applied) : NULL);
         return;
     }
     set_json(&look->states, json_object());

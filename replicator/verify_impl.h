@@ -40,6 +40,8 @@ struct difference {
     size_t shard;
     struct version_seen {
         bool found;
+        uint64_t term; /* the cluster's own numbers */
+        int64_t seq_no;
         int64_t version;  /* V: on the primary computed, on the standby stored */
         uint64_t content; /* digest, of the routing too */
     } seen[VERIFY_SIDES];

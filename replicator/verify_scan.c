@@ -42,8 +42,12 @@ static bool decode_hit(struct verify_scan *scan, const struct hit *hit, struct d
         return false;
     document->seen = (struct version_seen){
         .found = true,
-        .version =
-            scan->side == ON_STANDBY ? hit->version : reading_version(sb, hit->term, hit->seq_no),
+        .version = scan->side == ON_STANDBY
+                       ? hit->version
+                       : reading_document_version(sb, scan->verify->incarnation, hit->term,
+                                                  hit->seq_no, hit->version),
+        .term = hit->term,
+        .seq_no = hit->seq_no,
         .content = verify_content(hit->source, document->routed, buffer_span(&document->routing))};
     return true;
 }

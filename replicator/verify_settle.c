@@ -105,7 +105,11 @@ struct version_seen verify_see(struct verify *verify, struct difference *differe
     if (!doc->found)
         return seen;
     bool routed = doc->routing.size != 0 && json_string_decode(doc->routing, &routing);
-    seen.version = side == ON_STANDBY ? doc->version : reading_version(sb, doc->term, doc->seq_no);
+    seen.version = side == ON_STANDBY ? doc->version
+                                      : reading_document_version(sb, verify->incarnation, doc->term,
+                                                                 doc->seq_no, doc->version);
+    seen.term = doc->term;
+    seen.seq_no = doc->seq_no;
     seen.content = verify_content(doc->source, routed, buffer_span(&routing));
     if (side == ON_PRIMARY)
         verify_set_routing(difference, routed, buffer_span(&routing));
@@ -114,6 +118,14 @@ struct version_seen verify_see(struct verify *verify, struct difference *differe
 }
 
 /* ---- the repair ---- */
+
+int64_t verify_version(struct verify *verify, size_t shard, int64_t seq_no)
+{
+    const struct life *life = life_find(verify->sb, verify->incarnation);
+    if (life != NULL && life->client_versions)
+        return INT64_MAX; /* they have nothing to do with numbers */
+    return reading_version(verify->sb, verify->terms[shard], seq_no);
+}
 
 /* V(t, m) of the difference's shard. */
 static int64_t version_now(struct verify *verify, const struct difference *difference)
@@ -147,7 +159,9 @@ static void append_row(struct verify *verify, const struct difference *differenc
     reading_append_row(verify->sb, &row, out);
 }
 
-static void send_row(struct verify *verify, struct span bytes, bool even_if_equal)
+/* ONLY_IF: a delete of this state of the document, and of no other; NULL: by its version. */
+static void send_row(struct verify *verify, struct span bytes, bool even_if_equal,
+                     const struct version_seen *only_if)
 {
     struct standby *sb = verify->sb;
     struct record record;
@@ -159,10 +173,42 @@ static void send_row(struct verify *verify, struct span bytes, bool even_if_equa
     struct item *item = item_new(sb, block, &record);
     item->of_repair = true;
     item->even_if_equal = even_if_equal;
+    if (only_if != NULL) {
+        item->only_if = true;
+        item->only_if_term = only_if->term;
+        item->only_if_seq_no = only_if->seq_no;
+    }
     verify->outstanding++;
     audit_on_corrected(sb, item->life);
     replay_enqueue(sb, item);
     block_put(block);
+}
+
+/* Where clients set the versions: a version above the primary's is taken away first, and nothing is
+ * that came after it was seen. */
+static void repair_client_versions(struct verify *verify, struct difference *difference,
+                                   const struct mget_doc *doc)
+{
+    struct version_seen *ours = &difference->seen[ON_PRIMARY];
+    const struct version_seen *theirs = &difference->seen[ON_STANDBY];
+    bool found = ours->found;
+    struct buffer bytes = {0};
+    difference->given_up = (found && doc->source.size == 0) || ++difference->tries > TRIES_MAX;
+    if (difference->given_up)
+        return;
+    if (theirs->found && (!found || theirs->version > ours->version)) {
+        ours->found = false; /* as a row */
+        append_row(verify, difference, doc, true, &bytes);
+        ours->found = found;
+        send_row(verify, buffer_span(&bytes), false, theirs);
+        buffer_clear(&bytes);
+    }
+    if (found) {
+        append_row(verify, difference, doc, false, &bytes);
+        send_row(verify, buffer_span(&bytes), true, NULL);
+    }
+    (void)FAILPOINT("V5");
+    buffer_fini(&bytes);
 }
 
 /* Writes what the primary has. */
@@ -179,7 +225,7 @@ static void repair(struct verify *verify, struct difference *difference, const s
     if (difference->given_up || (theirs->found && newer && theirs->version >= now))
         return; /* the last: the primary is a moment ahead of what all its copies have; again */
     append_row(verify, difference, doc, newer, &bytes);
-    send_row(verify, buffer_span(&bytes), !newer && theirs->found);
+    send_row(verify, buffer_span(&bytes), !newer && theirs->found, NULL);
     (void)FAILPOINT("V5");
     buffer_fini(&bytes);
 }
@@ -205,7 +251,10 @@ static void judge(struct verify *verify, struct difference *d, const struct mget
     const struct version_seen *theirs = &d->seen[ON_STANDBY];
     d->ahead = theirs->found && theirs->version > highest_version(verify, d);
     d->settled = true;
-    if (verify->applying)
+    const struct life *life = life_find(verify->sb, verify->incarnation);
+    if (verify->applying && life->client_versions)
+        repair_client_versions(verify, d, doc);
+    else if (verify->applying)
         repair(verify, d, doc);
 }
 

@@ -265,6 +265,8 @@ static const struct conf_row rows[] = {
      ".security* .tasks .kibana_task_manager* .async-search* .watches .triggered_watches .ml-* .transform-* "
      ".monitoring-* .ds-ilm-history-* .slm-history* .fleet* .opendistro* .opensearch* .plugins-* .tandem*", RESTART,
      "Indices that are not replicated; * stands for anything. The initial ones belong to the engines themselves: each cluster writes its own. Other indices that begin with a dot are replicated."},
+    {"replicate.client_versions", CONF_LIST, AT(replicate_client_versions), "", RESTART,
+     "Indices whose clients set the versions of documents (version_type external or external_gte: Kafka Connect's sink, for one); * stands for anything. Their documents have the same _version on a standby, so that such clients can go on there after a switch. All other indices are written there with versions of Tandem's, which are far above. It holds for indices that Tandem sees for the first time: one that is replicated already stays as it is."},
     {"unreplicated.allow", CONF_LIST, AT(unreplicated_allow), "", RELOAD,
      "Calls that change data in a way that is not replicated yet and are refused unless their kind stands here. One that is allowed marks its indices as diverged. by_query: _rollup, _downsample and the like, which fill an index within the cluster; reindex: _migration/reindex; restore: mounts, and indices that another cluster fills; unknown: paths that Tandem does not know; opaque: document writes whose answers name no documents.",
      "by_query|reindex|restore|unknown|opaque"},
@@ -492,6 +494,14 @@ bool settings_allows(const struct settings *settings, const char *word)
         if (strcmp(settings->unreplicated_allow.items[i], word) == 0)
             return true;
     }
+    return false;
+}
+
+bool settings_keeps_client_versions(const struct settings *settings, struct span name)
+{
+    for (size_t i = 0; i < settings->replicate_client_versions.count; i++)
+        if (span_matches(name, span_cstr(settings->replicate_client_versions.items[i])))
+            return true;
     return false;
 }
 

@@ -123,9 +123,9 @@ struct settings {
     uint64_t audit_verify_interval;
     bool audit_repair;
 
-    struct conf_list replicate_exclude; /* patterns of index names, `*` for any run */
-    struct conf_list
-        unreplicated_allow; /* words: by_query reindex restore unknown opaque */
+    struct conf_list replicate_client_versions; /* patterns like those of replicate_exclude */
+    struct conf_list replicate_exclude;         /* patterns of index names, `*` for any run */
+    struct conf_list unreplicated_allow;        /* words: by_query reindex restore unknown opaque */
 
     struct standby_settings *standbys; /* owned */
     size_t standbys_count;
@@ -149,6 +149,8 @@ MUST_USE enum status settings_reload(const struct settings *old, const char *pat
 
 /* True when `unreplicated.allow` holds WORD (as op_kind_name gives it, or "unknown", "opaque"). */
 bool settings_allows(const struct settings *settings, const char *word);
+/* True when the clients of index NAME set the versions of its documents. */
+bool settings_keeps_client_versions(const struct settings *settings, struct span name);
 /* True when the index NAME is excluded from replication. */
 bool settings_excludes(const struct settings *settings, struct span name);
 /* The standby called NAME, borrowed; NULL when there is none. */

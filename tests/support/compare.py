@@ -7,7 +7,8 @@ settings, number of shards, aliases, whether it is open; and templates of all ki
 stored scripts. Not compared is what belongs to a site or to Tandem: see SITE_SETTINGS and EXCLUDED.
 
 What must hold:
-  - A document's version on the standby is (base + primary_term) * 2^40 + seq_no of the primary's.
+  - A document's version on the standby is (base + primary_term) * 2^40 + seq_no of the primary's,
+    or, of an index whose clients set the versions (see CLIENT_VERSIONS), the primary's own.
   - Sources are equal as JSON: numbers by their exact value and by whether they are integers.
   - Nothing is written to either cluster, but that the indices are refreshed.
 
@@ -54,6 +55,10 @@ BUILT_IN = (".* xpack_monitoring_* ilm-history* slm-history* security-index-temp
 
 TANDEM_ALIASES = ".tandem"
 TANDEM_TEMPLATE = "tandem-shadow"
+
+
+# What Tandem gives index.gc_deletes on a standby where clients set the versions, and only there.
+CLIENT_VERSIONS = "-1"
 
 
 class Line:
@@ -282,6 +287,18 @@ def _document_differences(index, hit, other, base):
     # Engines without types say none.
     if "_type" in hit and "_type" in other and hit["_type"] != other["_type"]:
         yield Difference("document", index, id, "_type", hit.get("_type"), other.get("_type"))
+    if base is None:
+        if str(hit["_version"]) != str(other["_version"]):
+            yield Difference("document", index, id, "_version", hit["_version"], other["_version"])
+    else:
+        yield from _version_differences(index, hit, other, base)
+    for field, one, two in _differing_fields(hit.get("_source", ABSENT),
+                                             other.get("_source", ABSENT)):
+        yield Difference("document", index, id, field or "_source", one, two)
+
+
+def _version_differences(index, hit, other, base):
+    id = hit["_id"]
     term, seq_no = int(str(hit["_primary_term"])), int(str(hit["_seq_no"]))
     expected, found = ((base + term) << VERSION_SHIFT) + seq_no, int(str(other["_version"]))
     if expected != found:
@@ -290,9 +307,6 @@ def _document_differences(index, hit, other, base):
             "%d (term %d, seq_no %d)" % (expected, term, seq_no),
             "%d (term %d, seq_no %d)" % (found, (found >> VERSION_SHIFT) - base,
                                          found & ((1 << VERSION_SHIFT) - 1)))
-    for field, one, two in _differing_fields(hit.get("_source", ABSENT),
-                                             other.get("_source", ABSENT)):
-        yield Difference("document", index, id, field or "_source", one, two)
 
 
 def _by_id(hits):
@@ -373,6 +387,8 @@ def compare_index(primary, standby, index, is_open, base):
             found = Difference(what, index, None, field or None, one, two)
             if not legitimate(found, primary.line, standby.line):
                 yield found
+    if _all_settings(standby, quoted).get("index.gc_deletes") == CLIENT_VERSIONS:
+        base = None
     if is_open:
         yield from compare_documents(primary, standby, index, base)
 

@@ -118,7 +118,7 @@ static json_t *parts_with(char *override, const char *definition)
     struct standby_settings conf = {.request_timeout = 30000000,
                                     .settings_override = {.items = items, .count = 1}};
     struct standby sb = {.conf = &conf, .opensearch = true, .major = 2};
-    return definition_parts(&sb, "books", definition);
+    return definition_parts(&sb, definition);
 }
 
 static void what_is_the_sites_own_or_held_back_does_not_count(void **state)
@@ -126,7 +126,8 @@ static void what_is_the_sites_own_or_held_back_does_not_count(void **state)
     (void)state;
     char none[] = "films index.codec=default", codec[] = "b* index.codec=default";
     static const char definition[] =
-        "{\"state\":\"open\",\"routing_num_shards\":8,\"settings\":{\"index\":{\"uuid\":\"u\","
+        "{\"name\":\"books\",\"state\":\"open\",\"routing_num_shards\":8,\"settings\":{\"index\":{"
+        "\"uuid\":\"u\","
         "\"refresh_interval\":\"1s\",\"number_of_replicas\":\"1\",\"blocks\":{\"write\":\"true\"},"
         "\"mapping\":{\"total_fields\":{\"limit\":\"0\"},\"depth\":{\"limit\":\"9\"}},"
         "\"final_pipeline\":\"p\",\"gc_deletes\":\"9s\",\"codec\":\"best\"}},\"mappings\":{},"

@@ -489,7 +489,8 @@ static enum status take_refused(struct standby *sb, struct item *item, struct sp
     sb->rows_refused++;
     if (status == STATUS_OK && item->from_waiting)
         status = waiting_remove(sb, item);
-    if (sb->conf->refused == REFUSED_STOP)
+    /* Where clients set the versions a later row of the document must not go before it. */
+    if (sb->conf->refused == REFUSED_STOP || life->client_versions)
         life->stopped = true;
     log_error(sb->name, "index %s refuses a row for good, it is parked%s: %.*s (seq=%" PRIu64 ")",
               life->name == NULL ? "?" : life->name,

@@ -337,8 +337,10 @@ static bool load_parked(void *arg, struct span key, struct span value)
     struct span reason;
     struct record record;
     (void)key;
-    if (sb->conf->refused == REFUSED_STOP && parked_decode(value, &reason, &record))
-        life_get(sb, record.row.incarnation)->stopped = true;
+    if (!parked_decode(value, &reason, &record))
+        return true;
+    struct life *life = life_get(sb, record.row.incarnation);
+    life->stopped = sb->conf->refused == REFUSED_STOP || life->client_versions;
     return true;
 }
 

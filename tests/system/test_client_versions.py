@@ -14,7 +14,7 @@ import pytest
 
 from processes import wait_until
 from shared import equal_indices, lines, must, shared_tandem
-from standbys import index_status
+from standbys import index_status, set_coerce
 from tandem import request
 from test_seeding import wait_seeded
 from verifying import NDJSON, ctl, kinds, result
@@ -220,3 +220,25 @@ def test_a_replicated_index_stays_as_it_is(plain):
     equal_indices(plain, "later")
     assert version(plain.standby.url, "later", "x") >= 2 ** 40
     assert "index later was replicated before" in open(plain.proxy.log_path).read()
+
+
+def test_no_row_of_a_document_goes_before_one_that_is_refused(plain):
+    # The setting that lets an index go on does not hold here: what is refused would come too late.
+    plain.settings["standbys"][0]["refused"] = "park"
+    plain.write_config()
+    plain.replicator.restart()
+    must(plain.url, "PUT", "/sink-r", FORGETS)
+    must(plain.url, "PUT", "/sink-r/_doc/x?version=5&version_type=external", {"n": 1})
+    plain.wait_caught_up()
+    set_coerce(plain, "sink-r", False)
+    must(plain.url, "PUT", "/sink-r/_doc/x?version=6&version_type=external", {"n": "2"})
+    must(plain.url, "DELETE", "/sink-r/_doc/x")
+    must(plain.url, "PUT", "/sink-r/_doc/x?version=2&version_type=external", {"n": 3})
+    must(plain.url, "DELETE", "/sink-r/_doc/x")
+    wait_until(lambda: plain.replicator.standby_status()["parked"] == 1, 20, "it is parked")
+    wait_until(lambda: plain.replicator.standby_status()["waiting"] == 3, 20, "the others wait")
+    set_coerce(plain, "sink-r", True)
+    plain.ctl("parked", "retry", "--all")
+    wait_until(lambda: plain.replicator.standby_status()["parked"] == 0, 20, "it is taken")
+    must(plain.url, "PUT", "/sink-r/_mapping", {"properties": {"n": {"type": "long", "coerce": True}}})
+    equal_indices(plain, "sink-r")

@@ -1,5 +1,6 @@
 /* filling.c - what an index that is not filled yet holds up: aliases that would move to it, and the
- * end of the index that has its content.
+ * end of the index that has its content. And aliases that the standby does not take yet: on the
+ * primary one change moves them, here one index comes before the other.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -24,15 +25,29 @@ struct swap {
     const struct life *life;
 };
 
+/* Another index can't have the alias NAME as long as LIFE is there: LIFE has that name, or is where
+ * writes to the alias go, and WRITES: they are to go to the other; no engine takes two. */
+static bool is_in_the_way(const struct life *life, const char *name, bool writes)
+{
+    if (life->state == LIFE_GONE)
+        return false;
+    if (life->name != NULL && strcmp(life->name, name) == 0)
+        return true;
+    return writes && definition_writes_to(life->applied, name);
+}
+
 /* An alias that is to come to an index without its content waits until that is filled, as long as
  * another index shows the content. */
 static bool may_come(void *arg, const char *name)
 {
     const struct swap *swap = arg;
-    if (!swap->life->filling || definition_has_alias(swap->life->applied, name))
+    const struct life *life = swap->life;
+    if (definition_has_alias(life->applied, name))
         return true;
+    bool writes = definition_writes_to(life->wanted, name);
     for (const struct life *other = swap->sb->lives; other != NULL; other = other->hh.next)
-        if (other != swap->life && shows_alias(other, name))
+        if (other != life &&
+            (is_in_the_way(other, name, writes) || (life->filling && shows_alias(other, name))))
             return false;
     return true;
 }

@@ -48,9 +48,11 @@ static void set_applied(const struct standby *sb, struct life *life)
     char *now = definition_now(sb, life);
     bool held = now != NULL && strcmp(now, life->wanted) != 0;
     if (held && !life->aliases_held)
-        log_warn(sb->name,
-                 "index %s: aliases stay as they are here until an index that is filling is seeded",
-                 life->name);
+        log_info(
+            sb->name,
+            "index %s: aliases stay as they are here until an index is seeded, or no other has "
+            "their name or their writes",
+            life->name);
     life->aliases_held = held;
     free(life->applied);
     life->applied = now;

@@ -40,7 +40,8 @@ static const char *index_why(const struct life *life)
     if (life->why != NULL)
         return life->why;
     if (life->aliases_held)
-        return "an alias of it waits for an index that is filling to be seeded";
+        return "an alias of it waits until an index is seeded, or no other has its name or its "
+               "writes";
     if (life->waiting != 0)
         return "rows wait for a mapping that has not come, or cannot be made here";
     return life->filling ? "it had content before Tandem saw it; that content is not here yet" : "";

@@ -107,6 +107,17 @@ bool definition_has_alias(const char *definition, const char *name)
     return has;
 }
 
+bool definition_writes_to(const char *definition, const char *name)
+{
+    if (definition == NULL || strstr(definition, "is_write_index") == NULL)
+        return false; /* most indices: mappings may be large */
+    json_t *json = load(definition);
+    const json_t *alias = json_object_get(json_object_get(json, "aliases"), name);
+    bool writes = json_is_true(json_object_get(alias, "is_write_index"));
+    json_decref(json);
+    return writes;
+}
+
 char *definition_choose_aliases(const char *definition, const char *from,
                                 bool (*keep)(void *arg, const char *name),
                                 bool (*add)(void *arg, const char *name), void *arg, bool *changed)

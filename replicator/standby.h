@@ -102,7 +102,7 @@ struct life {
     bool blocked;       /* writes are refused by a block, a closed index, or for our rights */
     bool quiet;         /* it is tried again: what was said of it before is not said again */
     bool gate_open;     /* perhaps: a mapping was being put, and its end was not seen */
-    bool aliases_held;  /* some alias stays where it was until an index is seeded */
+    bool aliases_held;  /* some alias stays where it was until another index is seeded, or gone */
     bool stray;         /* a bulk with its rows went unheard: it may still be executed */
     bool alias_away;    /* its alias was taken off, and is not back yet */
     bool alias_lost;    /* a row found no alias of ours: is the index the one that we made? */
@@ -455,6 +455,8 @@ char *definition_translated(const struct standby *sb, const char *type, const ch
 char *definition_create_body(struct standby *sb, const struct life *life, const char *definition);
 /* True when DEFINITION (may be NULL) has the alias NAME. */
 bool definition_has_alias(const char *definition, const char *name);
+/* True when writes to the alias NAME are said to go to the index of DEFINITION (may be NULL). */
+bool definition_writes_to(const char *definition, const char *name);
 /* DEFINITION with the aliases for which KEEP(arg, name) is true, and those of FROM (may be NULL)
  * for which ADD is. *CHANGED: they are not DEFINITION's own. Caller frees. */
 char *definition_choose_aliases(const char *definition, const char *from,

@@ -67,5 +67,6 @@ def make_empty(engine):
                     _delete(engine, PATHS[what] + name)
     answer = request(engine.url, "PUT", "/_cluster/settings",
                      {"persistent": {"*": None}, "transient": {"*": None}})
-    if answer.status != 200:
+    # 2.4 knows no null: what a test sets there, stays.
+    if answer.status != 200 and engine.kind != "elasticsearch-2.4":
         raise RuntimeError("%s: cannot reset cluster settings: %r" % (engine.name, answer))

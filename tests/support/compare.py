@@ -45,7 +45,7 @@ SITE_SETTINGS = (
     "index.routing.rebalance.* index.allocation.* index.unassigned.* index.priority "
     "index.store.preload index.resize.* index.shrink.* index.split.* "
     "index.refresh_interval index.gc_deletes index.final_pipeline index.mapping.total_fields.limit "
-    "index.translog.durability index.verified_before_close "
+    "index.translog.durability index.verified_before_close index.lifecycle.indexing_complete "
     # Compared as what it comes to, with the number of shards.
     "index.number_of_routing_shards").split()
 

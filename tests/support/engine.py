@@ -8,8 +8,9 @@ cache folder, $TANDEM_CACHE, by default ~/.cache/tandem; nothing of it is in thi
 needs no Java.
 
 There are two ways to run an engine: "jars" compiles EngineMain.java against the engine's jars and
-runs it as whoever we are; "zip" unpacks a distribution and starts it with its own script, which
-refuses to run as root: then it runs in a user name space in which we are somebody else.
+runs it as whoever we are; "zip" unpacks a distribution and starts it with its own script, or, where
+that knows nothing of a newer Java, by its main class. A distribution refuses to run as root: then it
+runs in a user name space in which we are somebody else.
 
 What must hold:
   - Nothing listens but on 127.0.0.1. No engine outlives the process that started it.
@@ -56,6 +57,7 @@ MODULES = (
     "search.aggregations.matrix.MatrixAggregationPlugin").split()
 
 SINGLE_NODE = {"discovery.type": "single-node"}
+OLD_MAIN = "org.elasticsearch.bootstrap.Elasticsearch"
 KINDS = {
     "opensearch-2.19": {
         "how": "jars", "version": "2.19.1", "package": "org.opensearch.",
@@ -72,6 +74,21 @@ KINDS = {
     "elasticsearch-6.8": {
         "how": "zip", "version": "6.8.23", "java": "11",
         "settings": {"xpack.ml.enabled": "false"}, "transport": "transport.tcp.port"},
+    "elasticsearch-5.6": {
+        "how": "zip", "version": "5.6.16", "java": "11",
+        "main": ["-cp", "HOME/lib/*", "-Des.path.home=HOME", "-Dlog4j2.disable.jmx=true",
+                 OLD_MAIN, "-Epath.conf=CONFIG"],
+        "settings": {}, "transport": "transport.tcp.port"},
+    "elasticsearch-2.4": {
+        "how": "zip", "version": "2.4.6", "java": "11",
+        "main": ["-cp", "HOME/lib/*", "-Des.path.home=HOME", "-Des.path.conf=CONFIG", OLD_MAIN,
+                 "start"],
+        # It would be taken for the name of a class. Without anybody to ask, a node elects itself.
+        "without": ["discovery.type"],
+        "settings": {"discovery.zen.ping.multicast.enabled": "false",
+                     "discovery.zen.ping.unicast.hosts": "127.0.0.1:1",
+                     "script.inline": "true", "script.indexed": "true"},
+        "transport": "transport.tcp.port", "logging": "yml"},
     "elasticsearch-8.8": {
         "how": "zip", "version": "8.8.2",
         "settings": {"xpack.security.enabled": "false",
@@ -91,6 +108,19 @@ logger.node.name = PACKAGEnode
 logger.node.level = info
 logger.service.name = PACKAGEcluster
 logger.service.level = info
+"""
+
+# For 2.4, which is older than Log4j 2.
+LOGGING_YML = """rootLogger: WARN, console
+logger:
+  node: INFO
+  cluster.service: INFO
+appender:
+  console:
+    type: console
+    layout:
+      type: consolePattern
+      conversionPattern: "%d{ISO8601} %-5p %c{1}: %m%n"
 """
 
 
@@ -196,6 +226,7 @@ def _fetch_zip(kind, folder):
         _unzip(path, folder)
         os.unlink(path)
     (home,) = glob.glob(os.path.join(folder, "elasticsearch-*"))
+    os.makedirs(os.path.join(home, "plugins"), exist_ok=True)  # 2.4 cannot do without
     os.rename(home, os.path.join(folder, "home"))
     if KINDS[kind].get("java") == "11":
         _fetch_java_11(folder)
@@ -305,6 +336,8 @@ class Engine:
         values.update(SINGLE_NODE)
         values.update(kind["settings"])
         values.update(self.settings)
+        for key in kind.get("without", []):
+            values.pop(key, None)
         return values
 
     def _jars(self, program):
@@ -327,12 +360,23 @@ class Engine:
                "".join("%s: %s\n" % (key, json.dumps(text)) for key, text in values.items()))
         _write(os.path.join(config, "log4j2.properties"),
                LOG4J.replace("PACKAGE", "org.elasticsearch."))
+        if KINDS[self.kind].get("logging") == "yml":
+            _write(os.path.join(config, "logging.yml"), LOGGING_YML)
+        os.makedirs(os.path.join(self.folder, "tmp"), exist_ok=True)
+        if "main" in KINDS[self.kind]:
+            return self._as_not_root(self._by_main_class(java, home, config)), dict(os.environ)
         self._write_jvm_options(home, config)
         os.makedirs(os.path.join(config, "jvm.options.d"), exist_ok=True)
-        os.makedirs(os.path.join(self.folder, "tmp"), exist_ok=True)
         env = dict(os.environ, ES_PATH_CONF=config, JAVA_HOME=java, ES_JAVA_HOME=java,
                    ES_TMPDIR=os.path.join(self.folder, "tmp"))
         return self._as_not_root([os.path.join(home, "bin", "elasticsearch")]), env
+
+    def _by_main_class(self, java, home, config):
+        """The scripts of these give a newer Java options that it does not know."""
+        args = [os.path.join(java, "bin", "java")] + JVM_FLAGS
+        args += ["-Djava.io.tmpdir=" + os.path.join(self.folder, "tmp")]
+        return args + [word.replace("HOME", home).replace("CONFIG", config)
+                       for word in KINDS[self.kind]["main"]]
 
     @staticmethod
     def _write_jvm_options(home, config):

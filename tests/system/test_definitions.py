@@ -227,6 +227,25 @@ def test_an_index_removed_by_an_alias_action_goes_too(tandem):
     equal_indices(tandem, "swapped-new")
 
 
+def test_what_one_change_moves_on_the_primary_holds_up_no_index(tandem):
+    """There one index has the writes of an alias, or its name, at a time; here one comes before the other."""
+    must(tandem.url, "PUT", "/rolled-000001", dict(ONE_SHARD, aliases={"rolled": {"is_write_index": True}}))
+    for n in range(2, 8):
+        must(tandem.url, "POST", "/rolled/_rollover", ONE_SHARD)
+        must(tandem.url, "PUT", "/rolled/_doc/%d" % n, {"n": n})
+    for n in range(6):
+        must(tandem.url, "PUT", "/taken-%d/_doc/1" % n, {"n": n})
+        must(tandem.url, "PUT", "/taker-%d/_doc/1" % n, {"n": n})
+        must(tandem.url, "POST", "/_aliases", {"actions": [
+            {"remove_index": {"index": "taken-%d" % n}}, {"add": {"index": "taker-%d" % n, "alias": "taken-%d" % n}}]})
+        must(tandem.url, "PUT", "/taken-%d/_doc/2" % n, {"n": n})
+    equal_indices(tandem, *["rolled-%06d" % n for n in range(1, 8)], *["taker-%d" % n for n in range(6)])
+    wait_until(lambda: all(request(tandem.standby.url, "GET", "/taken-%d/_doc/2" % n).status == 200 for n in range(6)), 20,
+               "the aliases are there")
+    with open(tandem.replicator.log_path) as log:
+        assert not [line for line in log if "-> held" in line and ("rolled-" in line or "take" in line)]
+
+
 def test_closed_and_opened(tandem):
     must(tandem.url, "PUT", "/closing", ONE_SHARD)
     must(tandem.url, "PUT", "/closing/_doc/1", {"n": 1})

@@ -20,7 +20,8 @@ from test_seeding import wait_seeded
 from verifying import NDJSON, ctl, kinds, result
 
 FORGETS = {"settings": {"number_of_shards": 2, "number_of_replicas": 0, "gc_deletes": "-1"}}
-SETTINGS = {"replicate.client_versions": ["sink-*"], "standbys.request_timeout": "3s"}
+SETTINGS = {"replicate.client_versions": ["sink-*"], "standbys.request_timeout": "3s",
+            "audit.interval": "2s"}
 
 
 def made(content):

@@ -54,6 +54,7 @@ def test_a_sample_says_how_much_it_looked_at_and_never_equal(tandem):
     assert " equal" not in said, said
 
 
+@pytest.mark.long
 def test_a_sample_finds_its_share_of_extra_missing_and_different_documents(tandem):
     """A tenth of the documents is spoilt, all over: half a look can't miss all of them."""
     fill(tandem, "share", 2000)

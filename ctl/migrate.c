@@ -188,20 +188,25 @@ static json_t *or_empty(json_t *value)
     return value == NULL ? json_object() : json_incref(value);
 }
 
-static char *objection_to_index(struct check *check, const json_t *definition)
+/* DEFINITION as the new cluster is given it, the caller's. */
+static json_t *index_body(const json_t *definition)
 {
-    json_t *settings = copied_settings(definition);
-    if (!check->to.simulates) {
-        json_decref(settings);
+    return json_pack("{s:{s:o}, s:o, s:o}", "settings", "index", copied_settings(definition),
+                     "mappings", or_empty(json_object_get(definition, "mappings")), "aliases",
+                     or_empty(json_object_get(definition, "aliases")));
+}
+
+/* BODY: an index_body(). */
+static char *objection_to_index(struct check *check, const json_t *body)
+{
+    if (!check->to.simulates)
         return NULL;
-    }
-    json_object_set_new(settings, "mapping.total_fields.limit", json_integer(100000));
+    json_t *template = json_deep_copy(body);
+    json_object_set_new(json_object_get(json_object_get(template, "settings"), "index"),
+                        "mapping.total_fields.limit", json_integer(100000));
     return objection(&check->to, "/_index_template/_simulate",
-                     json_pack("{s:[s], s:I, s:{s:{s:o}, s:o, s:o}}", "index_patterns", TRY_PATTERN,
-                               "priority", (json_int_t)1 << 40, "template", "settings", "index",
-                               settings, "mappings",
-                               or_empty(json_object_get(definition, "mappings")), "aliases",
-                               or_empty(json_object_get(definition, "aliases"))));
+                     json_pack("{s:[s], s:I, s:o}", "index_patterns", TRY_PATTERN, "priority",
+                               (json_int_t)1 << 40, "template", template));
 }
 
 static char *objection_to_template(struct check *check, json_t *holder)
@@ -258,8 +263,9 @@ static void show(const struct check *check, const json_t *object)
         printf("    %s\n", json_text(object, "why", ""));
 }
 
+/* DEFINITION: what the new cluster is given, unless it is not possible. */
 static void note(struct check *check, const char *kind, const char *name,
-                 const struct translation *tr)
+                 const struct translation *tr, json_t *definition)
 {
     const char *result = "as it is";
     if (tr->refused != NULL) {
@@ -274,6 +280,8 @@ static void note(struct check *check, const char *kind, const char *name,
     json_t *object =
         json_pack("{s:s, s:s, s:s, s:O, s:O, s:s?}", "kind", kind, "name", name, "result", result,
                   "changes", tr->changes, "warnings", tr->warnings, "why", tr->refused);
+    if (tr->refused == NULL)
+        json_object_set(object, "definition", definition);
     show(check, object);
     json_array_append_new(check->objects, object);
 }
@@ -312,9 +320,11 @@ static void check_index(struct check *check, const char *name, const char *state
             tr.warnings,
             json_string("it is closed: what it holds is not copied before it is opened"));
     translate_index(&check->to.engine, definition, &tr);
+    json_t *body = index_body(definition);
     if (tr.refused == NULL)
-        take_objection(&tr, objection_to_index(check, definition), false);
-    note(check, "index", name, &tr);
+        take_objection(&tr, objection_to_index(check, body), false);
+    note(check, "index", name, &tr, body);
+    json_decref(body);
     translation_fini(&tr);
 }
 
@@ -343,7 +353,7 @@ static void check_object(struct check *check, const char *type, const char *kind
         take_objection(&tr, objection_to_template(check, body), true);
     else
         take_objection(&tr, objection_to_template(check, json_object_get(body, "template")), true);
-    note(check, kind, name, &tr);
+    note(check, kind, name, &tr, body);
     translation_fini(&tr);
 }
 
@@ -445,7 +455,7 @@ static bool check_old_scripts(struct check *check)
                        against == NULL ? "" : "; ", against == NULL ? "" : against);
         tr.refused = bytes_strdup(buffer_cstr(&why));
         if (!settings_excludes(check->ctl->settings, span_cstr(id)))
-            note(check, "stored script", id, &tr);
+            note(check, "stored script", id, &tr, NULL);
         translation_fini(&tr);
         buffer_fini(&why);
         free(against);

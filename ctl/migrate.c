@@ -20,6 +20,7 @@
 #define ANSWER_MAX (256 * 1024 * 1024)
 #define CONNECT_TIMEOUT_MS 5000L
 #define TIMEOUT_MS 60000L
+#define OLD_SCRIPTS ".scripts" /* the index of stored scripts before 5.0 */
 #define TRY_PATTERN "tandem-migrate-check-*"
 
 /* One of the two clusters. */
@@ -187,20 +188,25 @@ static json_t *or_empty(json_t *value)
     return value == NULL ? json_object() : json_incref(value);
 }
 
-static char *objection_to_index(struct check *check, const json_t *definition)
+/* DEFINITION as the new cluster is given it, the caller's. */
+static json_t *index_body(const json_t *definition)
 {
-    json_t *settings = copied_settings(definition);
-    if (!check->to.simulates) {
-        json_decref(settings);
+    return json_pack("{s:{s:o}, s:o, s:o}", "settings", "index", copied_settings(definition),
+                     "mappings", or_empty(json_object_get(definition, "mappings")), "aliases",
+                     or_empty(json_object_get(definition, "aliases")));
+}
+
+/* BODY: an index_body(). */
+static char *objection_to_index(struct check *check, const json_t *body)
+{
+    if (!check->to.simulates)
         return NULL;
-    }
-    json_object_set_new(settings, "mapping.total_fields.limit", json_integer(100000));
+    json_t *template = json_deep_copy(body);
+    json_object_set_new(json_object_get(json_object_get(template, "settings"), "index"),
+                        "mapping.total_fields.limit", json_integer(100000));
     return objection(&check->to, "/_index_template/_simulate",
-                     json_pack("{s:[s], s:I, s:{s:{s:o}, s:o, s:o}}", "index_patterns", TRY_PATTERN,
-                               "priority", (json_int_t)1 << 40, "template", "settings", "index",
-                               settings, "mappings",
-                               or_empty(json_object_get(definition, "mappings")), "aliases",
-                               or_empty(json_object_get(definition, "aliases"))));
+                     json_pack("{s:[s], s:I, s:o}", "index_patterns", TRY_PATTERN, "priority",
+                               (json_int_t)1 << 40, "template", template));
 }
 
 static char *objection_to_template(struct check *check, json_t *holder)
@@ -257,8 +263,9 @@ static void show(const struct check *check, const json_t *object)
         printf("    %s\n", json_text(object, "why", ""));
 }
 
+/* DEFINITION: what the new cluster is given, unless it is not possible. */
 static void note(struct check *check, const char *kind, const char *name,
-                 const struct translation *tr)
+                 const struct translation *tr, json_t *definition)
 {
     const char *result = "as it is";
     if (tr->refused != NULL) {
@@ -273,6 +280,8 @@ static void note(struct check *check, const char *kind, const char *name,
     json_t *object =
         json_pack("{s:s, s:s, s:s, s:O, s:O, s:s?}", "kind", kind, "name", name, "result", result,
                   "changes", tr->changes, "warnings", tr->warnings, "why", tr->refused);
+    if (tr->refused == NULL)
+        json_object_set(object, "definition", definition);
     show(check, object);
     json_array_append_new(check->objects, object);
 }
@@ -311,9 +320,11 @@ static void check_index(struct check *check, const char *name, const char *state
             tr.warnings,
             json_string("it is closed: what it holds is not copied before it is opened"));
     translate_index(&check->to.engine, definition, &tr);
+    json_t *body = index_body(definition);
     if (tr.refused == NULL)
-        take_objection(&tr, objection_to_index(check, definition), false);
-    note(check, "index", name, &tr);
+        take_objection(&tr, objection_to_index(check, body), false);
+    note(check, "index", name, &tr, body);
+    json_decref(body);
     translation_fini(&tr);
 }
 
@@ -323,7 +334,7 @@ static void check_object(struct check *check, const char *type, const char *kind
     const json_t *meta = json_object_get(body, "_meta");
     struct translation tr;
     if (body == NULL || *name == '.' || strncmp(name, "tandem-", 7) == 0 ||
-        settings_excludes(check->ctl->settings, span_cstr(name)) ||
+        strchr(name, '#') != NULL || settings_excludes(check->ctl->settings, span_cstr(name)) ||
         json_is_true(json_object_get(meta, "managed")))
         return; /* Tandem does not replicate it */
     translation_init(&tr);
@@ -342,11 +353,17 @@ static void check_object(struct check *check, const char *type, const char *kind
         take_objection(&tr, objection_to_template(check, body), true);
     else
         take_objection(&tr, objection_to_template(check, json_object_get(body, "template")), true);
-    note(check, kind, name, &tr);
+    note(check, kind, name, &tr, body);
     translation_fini(&tr);
 }
 
 /* ---- all of them ---- */
+
+/* Engines before 5.0 kept scripts in an index of their own. */
+static bool keeps_scripts_in_index(const struct es_engine *engine)
+{
+    return !engine->opensearch && engine->major < 5;
+}
 
 static bool check_indices(struct check *check, const json_t *indices)
 {
@@ -357,7 +374,8 @@ static bool check_indices(struct check *check, const json_t *indices)
     json_object_foreach((json_t *)(uintptr_t)indices, name, index)
     {
         struct buffer path = {0};
-        if (settings_excludes(check->ctl->settings, span_cstr(name)))
+        if (settings_excludes(check->ctl->settings, span_cstr(name)) ||
+            (keeps_scripts_in_index(from) && strcmp(name, OLD_SCRIPTS) == 0))
             continue;
         buffer_append_char(&path, '/');
         http_percent_encode(span_cstr(name), &path);
@@ -393,17 +411,17 @@ static bool check_objects(struct check *check)
 {
     static const struct {
         const char *type, *kind, *path;
-        bool composable; /* Elasticsearch has them since 7.8 */
+        int major, minor; /* of the Elasticsearch that had them first: others say 400 to the path */
     } kinds[] = {
-        {"template", "template", "/_template", false},
-        {"component_template", "component template", "/_component_template", true},
-        {"index_template", "index template", "/_index_template", true},
-        {"pipeline", "pipeline", "/_ingest/pipeline", false},
+        {"template", "template", "/_template", 0, 0},
+        {"component_template", "component template", "/_component_template", 7, 8},
+        {"index_template", "index template", "/_index_template", 7, 8},
+        {"pipeline", "pipeline", "/_ingest/pipeline", 5, 0},
     };
     const struct es_engine *from = &check->from.engine;
-    bool composable = from->opensearch || from->major > 7 || (from->major == 7 && from->minor >= 8);
     for (size_t i = 0; i < COUNT_OF(kinds); i++) {
-        if (kinds[i].composable && !composable)
+        if (!from->opensearch && (from->major < kinds[i].major ||
+                                  (from->major == kinds[i].major && from->minor < kinds[i].minor)))
             continue;
         json_t *found = sorted(must_get(check, kinds[i].path));
         if (found == NULL)
@@ -411,6 +429,39 @@ static bool check_objects(struct check *check)
         check_named(check, kinds[i].type, kinds[i].kind, found);
         json_decref(found);
     }
+    return true;
+}
+
+/* Scripts as documents, whose type is their language. Tandem leaves them where they are. */
+static bool check_old_scripts(struct check *check)
+{
+    json_t *found = must_get(check, "/" OLD_SCRIPTS "/_search?size=10000");
+    const json_t *hits = json_object_get(json_object_get(found, "hits"), "hits"), *hit;
+    size_t i;
+    if (found == NULL)
+        return false;
+    json_array_foreach(hits, i, hit)
+    {
+        const char *id = json_text(hit, "_id", ""), *lang = json_text(hit, "_type", "");
+        json_t *body = json_pack("{s:s}", "lang", lang);
+        struct translation tr;
+        struct buffer why = {0};
+        char *against = objection_to_script(check, body);
+        translation_init(&tr);
+        buffer_appendf(&why,
+                       "before 5.0 it is a document of the index " OLD_SCRIPTS
+                       ", which is not replicated: write it anew on the new cluster, and name it "
+                       "in replicate.exclude here%s%s",
+                       against == NULL ? "" : "; ", against == NULL ? "" : against);
+        tr.refused = bytes_strdup(buffer_cstr(&why));
+        if (!settings_excludes(check->ctl->settings, span_cstr(id)))
+            note(check, "stored script", id, &tr, NULL);
+        translation_fini(&tr);
+        buffer_fini(&why);
+        free(against);
+        json_decref(body);
+    }
+    json_decref(found);
     return true;
 }
 
@@ -422,7 +473,9 @@ static enum ctl_exit check_all(struct check *check)
     const json_t *metadata = json_object_get(state, "metadata");
     bool whole = state != NULL && check_indices(check, json_object_get(metadata, "indices")) &&
                  check_objects(check);
-    if (whole)
+    if (whole && keeps_scripts_in_index(&check->from.engine))
+        whole = check_old_scripts(check);
+    else if (whole)
         check_named(check, "script", "stored script", json_object_get(metadata, "stored_scripts"));
     json_decref(state);
     if (!whole)

@@ -44,7 +44,8 @@ json_t *objects_in(const struct object_kind *kind, const json_t *answer)
 
 bool object_is_replicated(const char *name, const json_t *body)
 {
+    /* LANGUAGE#ID is what 5.x shows, besides, for a stored script that is called ID. */
     return *name != '\0' && name[0] != '.' && strncmp(name, "tandem-", 7) != 0 &&
-           strlen(name) < NAME_MAX_SIZE &&
+           strchr(name, '#') == NULL && strlen(name) < NAME_MAX_SIZE &&
            !json_is_true(json_object_get(json_object_get(body, "_meta"), "managed"));
 }

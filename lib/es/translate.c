@@ -1,7 +1,14 @@
 /* translate.c - definitions of one line of engines as another one takes them.
  *
- * Here: what is translated for whom, and objects that are no indices. translate_settings.c has the
- * settings and analysis, translate_mapping.c the mappings; docs/migration.md lists it for people.
+ * Here: what is translated for whom, and objects that are no indices. The parts are
+ *
+ *     translate_settings.c, translate_analysis.c   what stands below "settings"
+ *     translate_mapping.c                          types, and what stands around the fields
+ *     translate_field.c, translate_string.c        fields, and the type that 5.0 made two of
+ *     translate_dynamic.c, translate_date.c        how unknown fields are guessed, how dates are
+ * read translate_query.c                            filters of aliases
+ *
+ * docs/migration.md lists for people what they do.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -73,7 +80,10 @@ static unsigned line_of(const struct es_engine *engine)
 {
     if (engine->opensearch)
         return engine->major >= 2 ? LINE_OS2 : LINE_OS1;
-    return engine->major >= 8 ? LINE_ES8 : engine->major == 7 ? LINE_ES7 : 0;
+    return engine->major >= 8   ? LINE_ES8
+           : engine->major == 7 ? LINE_ES7
+           : engine->major == 6 ? LINE_ES6
+                                : 0;
 }
 
 static struct translator translator_for(const struct es_engine *target, struct translation *tr)
@@ -88,13 +98,15 @@ static struct translator translator_for(const struct es_engine *target, struct t
     };
 }
 
-/* True when the index was created by an engine before 7.0, whose date formats are joda-time's. */
-static bool is_of_joda(const json_t *definition)
+/* The major version of the engine that created the index, 2 for all before 5.0; 0: it is not said.
+ */
+static int origin_of(const json_t *definition)
 {
     json_t *index = json_object_get(json_object_get(definition, "settings"), "index");
     const char *created =
         json_string_value(json_object_get(json_object_get(index, "version"), "created"));
-    return created != NULL && strtol(created, NULL, 10) < 7000000;
+    long major = created == NULL ? 0 : strtol(created, NULL, 10) / 1000000;
+    return major == 1 ? 2 : (int)major;
 }
 
 void translate_index(const struct es_engine *target, json_t *definition, struct translation *tr)
@@ -102,14 +114,17 @@ void translate_index(const struct es_engine *target, json_t *definition, struct 
     struct translator t = translator_for(target, tr);
     if (t.line == 0)
         return;
-    t.joda = is_of_joda(definition);
+    t.origin = origin_of(definition);
+    t.joda = t.origin != 0 && t.origin < 7; /* their date formats are joda-time's */
     translate_settings(&t, json_object_get(json_object_get(definition, "settings"), "index"));
     translate_mappings(&t, definition);
+    translate_aliases(&t, json_object_get(definition, "aliases"));
 }
 
 /* ---- objects ---- */
 
-/* Before 6.0 a template had one pattern, by another name. */
+/* Before 6.0 a template had one pattern, by another name. That tells how old it is, and nothing
+ * else does: it is taken for one of before 5.0. */
 static void translate_patterns(struct translator *t, json_t *body)
 {
     json_t *pattern = json_object_get(body, "template");
@@ -118,12 +133,39 @@ static void translate_patterns(struct translator *t, json_t *body)
     translator_change(t, "`template` is written as `index_patterns`, its name since 6.0");
     json_object_set_new(body, "index_patterns", json_pack("[O]", pattern));
     json_object_del(body, "template");
+    t->joda = true;
+    t->origin = 2;
+    if (json_object_size(json_object_get(body, "warmers")) != 0)
+        translator_change(t, "`warmers` is left out: it was removed in 5.0");
+    json_object_del(body, "warmers");
+}
+
+/* {"index.refresh_interval": "5s"} -> {"index": {"refresh_interval": "5s"}} */
+static void gather_settings(json_t *settings)
+{
+    const char *path;
+    json_t *value, *index = json_object();
+    void *next;
+    json_object_foreach_safe(settings, next, path, value)
+    {
+        if (strncmp(path, "index.", 6) != 0)
+            continue;
+        json_object_set(index, path + 6, value);
+        json_object_del(settings, path);
+    }
+    if (json_is_object(json_object_get(settings, "index")))
+        json_object_update(json_object_get(settings, "index"), index);
+    else if (json_object_size(index) != 0)
+        json_object_set(settings, "index", index);
+    json_decref(index);
 }
 
 static void translate_holder(struct translator *t, json_t *holder)
 {
+    gather_settings(json_object_get(holder, "settings"));
     translate_settings(t, json_object_get(json_object_get(holder, "settings"), "index"));
     translate_mappings(t, holder);
+    translate_aliases(t, json_object_get(holder, "aliases"));
 }
 
 void translate_object(const struct es_engine *target, const char *type, json_t *body, bool joda,
@@ -133,6 +175,8 @@ void translate_object(const struct es_engine *target, const char *type, json_t *
     if (t.line == 0)
         return;
     t.joda = joda;
+    t.origin = joda ? 6 : 0;
+    t.is_template = true;
     t.keeps_types = false; /* what comes from a template is written to without a type */
     if (strcmp(type, "template") == 0) {
         translate_patterns(&t, body);

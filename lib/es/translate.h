@@ -42,21 +42,25 @@ void translate_object(const struct es_engine *target, const char *type, json_t *
 
 /* Lines of engines that take the same definitions; as bits. */
 enum {
-    LINE_ES7 = 1, /* Elasticsearch 7 */
-    LINE_ES8 = 2, /* Elasticsearch 8 and later */
-    LINE_OS1 = 4, /* OpenSearch 1 */
-    LINE_OS2 = 8, /* OpenSearch 2 and later */
+    LINE_ES7 = 1,  /* Elasticsearch 7 */
+    LINE_ES8 = 2,  /* Elasticsearch 8 and later */
+    LINE_OS1 = 4,  /* OpenSearch 1 */
+    LINE_OS2 = 8,  /* OpenSearch 2 and later */
+    LINE_ES6 = 16, /* Elasticsearch 6: what it refuses of older ones, and no more */
     LINES_OPENSEARCH = LINE_OS1 | LINE_OS2,
     LINES_TYPELESS = LINE_ES8 | LINE_OS2,
     LINES_ALL = LINE_ES7 | LINE_ES8 | LINE_OS1 | LINE_OS2,
+    LINES_SINCE_6 = LINES_ALL | LINE_ES6,
 };
 
 struct translator {
     struct translation *tr;
-    unsigned line;     /* of the target; 0: before 7.0, nothing is translated */
+    unsigned line; /* of the target; 0: before 6.0, nothing is translated */
+    int origin;    /* the major version that it was made by, 2 for all before 5.0; 0: not known */
     bool flat_objects; /* the target has that type of fields */
     bool keeps_types;  /* a mapping type may stay */
     bool joda;         /* date formats were written for joda-time */
+    bool is_template;  /* it is what indices are made from: nobody has put its parts together */
 };
 
 __attribute__((format(printf, 2, 3))) void translator_change(struct translator *t,
@@ -67,9 +71,32 @@ __attribute__((format(printf, 2, 3))) void translator_warn(struct translator *t,
 __attribute__((format(printf, 2, 3))) void translator_refuse(struct translator *t,
                                                              const char *format, ...);
 
+/* True for what engines before 6.0 took as false in a mapping; `no` was not among it. */
+bool translate_is_off(const json_t *value);
+/* The member NAME of OBJECT as text; "" where it is none. */
+const char *translate_text(const json_t *object, const char *name);
+
 /* translate_settings.c: SETTINGS are those below "index". */
 void translate_settings(struct translator *t, json_t *settings);
+/* translate_analysis.c: the analysis in them. */
+void translate_analysis(struct translator *t, json_t *settings);
 /* translate_mapping.c: the mappings that are HOLDER's member "mappings". */
 void translate_mappings(struct translator *t, json_t *holder);
+/* translate_dynamic.c: how the types of unknown fields are guessed. */
+void translate_dynamic(struct translator *t, json_t *mapping);
+void translate_dynamic_value(struct translator *t, const char *path, json_t *holder);
+/* translate_field.c: FIELD, called PATH in what is said, and what is below it. */
+void translate_field(struct translator *t, const char *path, json_t *field);
+void translate_fields(struct translator *t, const char *path, json_t *fields);
+/* A boolean parameter, of which engines before 6.0 took more than true and false. */
+void translate_boolean(struct translator *t, const char *path, json_t *holder, const char *name);
+/* translate_string.c: the type of engines before 5.0 that is `text` or `keyword` since. */
+void translate_string(struct translator *t, const char *path, json_t *field);
+/* Parameters that `text` and `keyword` have by other names, or in other forms, than it had. */
+void translate_string_parameters(struct translator *t, const char *path, json_t *field);
+/* translate_date.c: FORMATS as the target takes them, the caller's. */
+json_t *translate_formats(struct translator *t, const char *path, const char *formats);
+/* translate_query.c: the filters of ALIASES. */
+void translate_aliases(struct translator *t, json_t *aliases);
 
 #endif

@@ -1,4 +1,4 @@
-/* translate_settings.c - settings and analysis of an index for another line of engines.
+/* translate_settings.c - settings of an index for another line of engines.
  *
  * Which line refuses what was tried on engines (tests/system/test_migration.py tries it again), but
  * for what only Elasticsearch 8 with all its modules shows.
@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "es/copied.h"
 #include "es/translate.h"
 
 /* ---- settings that are left out or called otherwise ---- */
@@ -25,6 +26,16 @@ static const struct {
     const char *name;  /* its present name; NULL: it is left out */
     const char *why;
 } rules[] = {
+    {"mapping.single_type", NULL, LINES_SINCE_6, NULL,
+     "every index has one type at most since 6.0"},
+    {"ttl.disable_purge", NULL, LINES_SINCE_6, NULL, "there is no _ttl any more"},
+    {"shadow_replicas", NULL, LINES_SINCE_6, NULL, "it was removed in 6.0; it changes no document"},
+    {"shared_filesystem.", NULL, LINES_SINCE_6, NULL,
+     "it was removed in 6.0; it changes no document"},
+    {"recovery.initial_shards", NULL, LINES_SINCE_6, NULL,
+     "it was removed in 6.0; it changes no document"},
+    {"cache.query.enable", NULL, LINES_SINCE_6, "requests.cache.enable", "its name since 2.0"},
+    {"store.type", "default", LINES_SINCE_6, NULL, "every engine has its own"},
     {"mapper.dynamic", NULL, LINES_ALL, NULL,
      "it was removed in 7.0; a mapping's own `dynamic` counts"},
     {"optimize_auto_generated_id", NULL, LINES_ALL, NULL,
@@ -71,6 +82,71 @@ static json_t *find_setting(json_t *settings, const char *path, const char **key
     return NULL;
 }
 
+/* ---- flat settings ---- */
+
+/* Sets VALUE in OBJECT at PATH, whose parts are between dots. */
+static void set_path(json_t *object, const char *path, json_t *value)
+{
+    char part[256];
+    const char *dot = strchr(path, '.');
+    if (dot == NULL) {
+        json_object_set(object, path, value);
+        return;
+    }
+    snprintf(part, sizeof part, "%.*s", (int)(dot - path), path);
+    json_t *below = json_object_get(object, part);
+    if (!json_is_object(below)) {
+        below = json_object();
+        json_object_set_new(object, part, below);
+    }
+    set_path(below, dot + 1, value);
+}
+
+/* VALUE, or the list that it is when its members are called 0, 1 ..., as engines before 6.0 have it
+ * flat. The caller's. */
+static json_t *with_lists(json_t *value)
+{
+    size_t size = json_object_size(value), i = 0;
+    const char *name;
+    json_t *member;
+    if (!json_is_object(value))
+        return json_incref(value);
+    json_t *list = json_array(), *object = json_object();
+    for (char key[32]; i < size; i++) {
+        snprintf(key, sizeof key, "%zu", i);
+        if ((member = json_object_get(value, key)) == NULL)
+            break;
+        json_array_append(list, member);
+    }
+    json_object_foreach(value, name, member) json_object_set_new(object, name, with_lists(member));
+    bool is_list = size != 0 && i == size;
+    json_decref(is_list ? object : list);
+    return is_list ? list : object;
+}
+
+/* "analysis.analyzer.x.type" is written as objects: what is looked for is looked for there. */
+static void unflatten(json_t *settings, const char *group)
+{
+    json_t *tree = json_object(), *value;
+    const char *key;
+    void *next;
+    size_t size = strlen(group);
+    json_object_foreach_safe(settings, next, key, value)
+    {
+        if (strncmp(key, group, size) != 0 || key[size] != '.')
+            continue;
+        set_path(tree, key + size + 1, value);
+        json_object_del(settings, key);
+    }
+    json_t *lists = with_lists(tree), *nested = json_object_get(settings, group);
+    if (json_is_object(nested))
+        json_object_update(nested, lists);
+    else if (json_object_size(lists) != 0)
+        json_object_set(settings, group, lists);
+    json_decref(lists);
+    json_decref(tree);
+}
+
 static bool has_value(const json_t *value, const char *text)
 {
     return text == NULL || (json_is_string(value) && strcmp(json_string_value(value), text) == 0) ||
@@ -99,184 +175,148 @@ static void apply_rule(struct translator *t, json_t *settings, size_t i)
     json_object_del(holder, key);
 }
 
-/* ---- analysis ---- */
+/* ---- what engines before 5.0 never looked at ---- */
 
-/* Names of what comes with an engine. OLD is refused by LINES where an analyzer uses it, and by
- * TYPE_LINES as the type of one's own. */
-static const struct {
-    const char *section; /* of the analysis: tokenizer, filter, char_filter */
-    const char *old, *name;
-    unsigned lines, type_lines;
-} renamed[] = {
-    {"tokenizer", "nGram", "ngram", LINES_ALL, LINE_ES8},
-    {"tokenizer", "edgeNGram", "edge_ngram", LINES_ALL, LINE_ES8},
-    {"filter", "nGram", "ngram", LINES_ALL, LINE_ES8},
-    {"filter", "edgeNGram", "edge_ngram", LINES_ALL, LINE_ES8},
-    {"filter", "delimited_payload_filter", "delimited_payload", LINES_ALL, LINES_ALL},
-    {"char_filter", "htmlStrip", "html_strip", LINES_ALL, LINES_ALL},
+/* All that there was before 6.0 under a name that it has today; a trailing '.' takes all below.
+ * Which of it a line refuses the rules above say. */
+static const char *const known[] = {
+    "number_of_shards",
+    "number_of_replicas",
+    "auto_expand_replicas",
+    "refresh_interval",
+    "creation_date",
+    "uuid",
+    "version.",
+    "provided_name",
+    "analysis.",
+    "similarity.",
+    "blocks.",
+    "codec",
+    "compound_format",
+    "data_path",
+    "gc_deletes",
+    "priority",
+    "unassigned.",
+    "routing.",
+    "allocation.",
+    "indexing.slowlog.level",
+    "indexing.slowlog.reformat",
+    "indexing.slowlog.source",
+    "indexing.slowlog.threshold.",
+    "search.slowlog.level",
+    "search.slowlog.threshold.",
+    "mapping.coerce",
+    "mapping.ignore_malformed",
+    "mapping.total_fields.",
+    "max_adjacency_matrix_filters",
+    "max_refresh_listeners",
+    "max_rescore_window",
+    "max_result_window",
+    "max_slices_per_scroll",
+    "number_of_routing_shards",
+    "routing_partition_size",
+    "sort.",
+    "warmer.enabled",
+    "write.wait_for_active_shards",
+    "merge.policy.deletes_pct_allowed",
+    "merge.policy.expunge_deletes_allowed",
+    "merge.policy.floor_segment",
+    "merge.policy.max_merge_at_once",
+    "merge.policy.max_merge_at_once_explicit",
+    "merge.policy.max_merged_segment",
+    "merge.policy.reclaim_deletes_weight",
+    "merge.policy.segments_per_tier",
+    "merge.scheduler.auto_throttle",
+    "merge.scheduler.max_merge_count",
+    "merge.scheduler.max_thread_count",
+    "percolator.map_unmapped_fields_as_text",
+    "queries.cache.enabled",
+    "query.default_field",
+    "query.parse.allow_unmapped_fields",
+    "query_string.lenient",
+    "requests.cache.enable",
+    "shard.check_on_startup",
+    "store.type",
+    "translog.durability",
+    "translog.flush_threshold_size",
+    "translog.sync_interval",
+    "max_ngram_diff", /* what is added here */
+    "max_shingle_diff",
 };
 
-static const char *new_name(const struct translator *t, const char *section, const char *old,
-                            bool is_type)
+static bool is_known(const char *path)
 {
-    for (size_t i = 0; old != NULL && i < COUNT_OF(renamed); i++) {
-        unsigned lines = is_type ? renamed[i].type_lines : renamed[i].lines;
-        if (strcmp(renamed[i].section, section) == 0 && strcmp(renamed[i].old, old) == 0 &&
-            (lines & t->line) != 0)
-            return renamed[i].name;
+    for (size_t i = 0; i < COUNT_OF(known); i++) {
+        size_t size = strlen(known[i]);
+        if (known[i][size - 1] == '.' ? strncmp(path, known[i], size) == 0
+                                      : strcmp(path, known[i]) == 0)
+            return true;
     }
-    return NULL;
+    return false;
 }
 
-static const char *type_of(const json_t *parts, const char *name)
+/* Engines before 5.0 kept whatever somebody wrote; later ones refuse what they don't know, and with
+ * it the index. */
+static void drop_unknown(struct translator *t, json_t *settings)
 {
-    return json_string_value(json_object_get(json_object_get(parts, name), "type"));
-}
-
-/* The token filter `standard` did nothing, and is gone: by its type, or by the name that came with
- * the engine. */
-static bool is_standard_filter(const json_t *filters, const char *name)
-{
-    const char *type = type_of(filters, name);
-    return strcmp(type != NULL                             ? type
-                  : json_object_get(filters, name) == NULL ? name
-                                                           : "",
-                  "standard") == 0;
-}
-
-/* One name that an analyzer uses. Its successor, the caller's; NULL: it is left out. */
-static json_t *used_name(struct translator *t, const json_t *analysis, const char *section,
-                         json_t *used)
-{
-    const char *name = json_string_value(used);
-    const json_t *own = json_object_get(analysis, section);
-    if (name == NULL)
-        return json_incref(used);
-    if (strcmp(section, "filter") == 0 && is_standard_filter(own, name)) {
-        translator_change(
-            t, "token filter `standard` is left out: it did nothing, and was removed in 7.0");
-        return NULL;
-    }
-    const char *present =
-        json_object_get(own, name) == NULL ? new_name(t, section, name, false) : NULL;
-    if (present == NULL)
-        return json_incref(used);
-    translator_change(t, "%s `%s` is written as `%s`, its present name", section, name, present);
-    return json_string(present);
-}
-
-/* What an analyzer or normalizer uses of SECTION: a name or a list of names. */
-static void translate_uses(struct translator *t, const json_t *analysis, json_t *analyzer,
-                           const char *section)
-{
-    json_t *uses = json_object_get(analyzer, section), *list, *one;
-    size_t i;
-    if (json_is_string(uses)) {
-        one = used_name(t, analysis, section, uses);
-        if (one == NULL)
-            json_object_del(analyzer, section);
-        else
-            json_object_set_new(analyzer, section, one);
-        return;
-    }
-    if (!json_is_array(uses))
-        return;
-    list = json_array();
-    json_array_foreach(uses, i, one)
+    json_t *flat = json_object(), *value;
+    const char *path, *key;
+    settings_to_paths(flat, "", settings);
+    json_object_foreach(flat, path, value)
     {
-        json_t *now = used_name(t, analysis, section, one);
-        if (now != NULL)
-            json_array_append_new(list, now);
+        json_t *holder = is_known(path) ? NULL : find_setting(settings, path, &key);
+        if (holder == NULL || (json_is_object(value) && json_object_size(value) == 0))
+            continue;
+        translator_change(t, "setting index.%s is left out: there is none any more", path);
+        json_object_del(holder, key);
     }
-    json_object_set_new(analyzer, section, list);
+    json_decref(flat);
 }
 
-/* The types of one's own tokenizers and filters. */
-static void translate_types(struct translator *t, json_t *analysis, const char *section)
+/* Before 6.0 these were written in more ways. */
+static void translate_booleans(struct translator *t, json_t *settings)
 {
-    json_t *parts = json_object_get(analysis, section), *part;
-    const char *name;
-    void *next;
-    json_object_foreach_safe(parts, next, name, part)
-    {
-        const char *type = type_of(parts, name), *present = new_name(t, section, type, true);
-        if (present != NULL) {
-            translator_change(t, "%s `%s`: type `%s` is written as `%s`, its present name", section,
-                              name, type, present);
-            json_object_set_new(part, "type", json_string(present));
-        } else if (strcmp(section, "filter") == 0 && is_standard_filter(parts, name)) {
-            json_object_del(parts, name);
-        }
+    static const char *const booleans[] = {"mapping.coerce",
+                                           "mapping.ignore_malformed",
+                                           "requests.cache.enable",
+                                           "queries.cache.enabled",
+                                           "query_string.lenient",
+                                           "query.parse.allow_unmapped_fields",
+                                           "indexing.slowlog.reformat",
+                                           "merge.scheduler.auto_throttle"};
+    for (size_t i = 0; i < COUNT_OF(booleans); i++) {
+        const char *key;
+        json_t *holder = find_setting(settings, booleans[i], &key);
+        const json_t *value = json_object_get(holder, key);
+        const char *text = json_string_value(value);
+        if (text == NULL || strcmp(text, "true") == 0 || strcmp(text, "false") == 0)
+            continue;
+        bool on = !translate_is_off(value) && strcmp(text, "no") != 0;
+        translator_change(t, "setting index.%s is written as %s", booleans[i],
+                          on ? "true" : "false");
+        json_object_set_new(holder, key, json_string(on ? "true" : "false"));
     }
-}
-
-static long number_of(const json_t *part, const char *name, long otherwise)
-{
-    const json_t *value = json_object_get(part, name);
-    if (json_is_string(value))
-        return strtol(json_string_value(value), NULL, 10);
-    return json_is_integer(value) ? (long)json_integer_value(value) : otherwise;
-}
-
-/* How far a tokenizer or filter spreads: what max_ngram_diff (SHINGLES: max_shingle_diff) limits.
- */
-static long spread_of(const json_t *part, bool shingles)
-{
-    const char *type = json_string_value(json_object_get(part, "type"));
-    if (type == NULL)
-        return 0;
-    if (!shingles)
-        return strcmp(type, "ngram") == 0 || strcmp(type, "nGram") == 0
-                   ? number_of(part, "max_gram", 2) - number_of(part, "min_gram", 1)
-                   : 0;
-    if (strcmp(type, "shingle") != 0)
-        return 0;
-    bool unigrams = !has_value(json_object_get(part, "output_unigrams"), "false");
-    return number_of(part, "max_shingle_size", 2) - number_of(part, "min_shingle_size", 2) +
-           unigrams;
-}
-
-static void raise_limit(struct translator *t, json_t *settings, const char *name, long initially,
-                        bool shingles)
-{
-    static const char *const sections[] = {"tokenizer", "filter"};
-    const json_t *analysis = json_object_get(settings, "analysis"), *part;
-    const char *key;
-    long needed = 0, limit = number_of(settings, name, initially);
-    for (size_t i = 0; i < COUNT_OF(sections); i++)
-        json_object_foreach((json_t *)(uintptr_t)json_object_get(analysis, sections[i]), key, part)
-        {
-            long spread = spread_of(part, shingles);
-            needed = spread > needed ? spread : needed;
-        }
-    if (needed <= limit)
-        return;
-    char text[32];
-    snprintf(text, sizeof text, "%ld", needed);
-    translator_change(t,
-                      "setting index.%s is set to %s: its analysis needs it, and since 7.0 it is "
-                      "demanded",
-                      name, text);
-    json_object_set_new(settings, name, json_string(text));
-}
-
-static void translate_analysis(struct translator *t, json_t *settings)
-{
-    static const char *const sections[] = {"tokenizer", "filter", "char_filter"};
-    static const char *const users[] = {"analyzer", "normalizer"};
-    json_t *analysis = json_object_get(settings, "analysis"), *user;
-    const char *name;
-    for (size_t i = 0; i < COUNT_OF(users); i++)
-        json_object_foreach(json_object_get(analysis, users[i]), name,
-                            user) for (size_t s = 0; s < COUNT_OF(sections); s++)
-            translate_uses(t, analysis, user, sections[s]);
-    for (size_t s = 0; s < COUNT_OF(sections); s++)
-        translate_types(t, analysis, sections[s]);
-    raise_limit(t, settings, "max_ngram_diff", 1, false);
-    raise_limit(t, settings, "max_shingle_diff", 3, true);
 }
 
 /* ---- similarity ---- */
+
+/* What was meant by `default` before 5.0 is gone, and BM25 is in its place. */
+static void replace_default(struct translator *t, json_t *settings)
+{
+    const char *name;
+    json_t *one;
+    json_object_foreach(json_object_get(settings, "similarity"), name, one)
+    {
+        if (!has_value(json_object_get(one, "type"), "default"))
+            continue;
+        translator_change(
+            t,
+            "similarity `%s`: type `default` becomes BM25, the default since 5.0, and "
+            "scores differ",
+            name);
+        json_object_set_new(one, "type", json_string("BM25"));
+    }
+}
 
 static void refuse_classic(struct translator *t, const json_t *settings)
 {
@@ -295,9 +335,16 @@ void translate_settings(struct translator *t, json_t *settings)
 {
     if (!json_is_object(settings))
         return;
+    unflatten(settings, "analysis");
+    unflatten(settings, "similarity");
     for (size_t i = 0; i < COUNT_OF(rules); i++)
         if ((rules[i].lines & t->line) != 0)
             apply_rule(t, settings, i);
+    if (t->origin == 2)
+        drop_unknown(t, settings);
+    translate_booleans(t, settings);
     translate_analysis(t, settings);
-    refuse_classic(t, settings);
+    replace_default(t, settings);
+    if ((t->line & LINES_ALL) != 0)
+        refuse_classic(t, settings);
 }

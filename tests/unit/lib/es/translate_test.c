@@ -15,7 +15,7 @@
 #include "base/bytes.h"
 #include "es/copied.h"
 
-static const struct es_engine ES6 = {false, 6, 8}, ES7 = {false, 7, 17}, ES8 = {false, 8, 8},
+static const struct es_engine ES5 = {false, 5, 6}, ES6 = {false, 6, 8}, ES7 = {false, 7, 17}, ES8 = {false, 8, 8},
                               OS1 = {true, 1, 3}, OS2 = {true, 2, 19}, OS20 = {true, 2, 0};
 
 /* JSON with ' for ". */
@@ -138,7 +138,8 @@ static void several_types_are_refused(void **state)
     is_refused(&OS2, "{}", "{'a':{'properties':{}},'b':{'properties':{}}}", "2 mapping types");
     is_refused(&ES7, "{}", "{'a':{'properties':{}},'b':{'properties':{}}}", "2 mapping types");
     is_refused(&OS2, "{}", "{'a':{'_parent':{'type':'b'},'properties':{}}}", "_parent");
-    stays(&ES6, "{}", "{'a':{'properties':{}},'b':{'properties':{}}}");
+    is_refused(&ES6, "{}", "{'a':{'properties':{}},'b':{'properties':{}}}", "(a, b)");
+    stays(&ES5, "{}", "{'a':{'properties':{}},'b':{'properties':{}}}");
 }
 
 static void settings_that_were_removed_are_left_out(void **state)
@@ -275,9 +276,18 @@ static void date_formats_keep_their_meaning(void **state)
     stays(&OS2, "{}", FIELD("{'type':'date','format':'dateOptionalTime'}"));
     becomes(&ES8, "{}", "{'dynamic_date_formats':['yyyy/MM/dd','dateTime']}", "{}",
             "{'dynamic_date_formats':['yyyy/MM/dd','date_time']}", "date_time");
-    /* Nothing is guessed of letters that mean something else now: it is said. */
     becomes(&OS2, OF_6, FIELD("{'type':'date','format':'epoch_millis||YYYY-MM-dd'}"), OF_6,
-            FIELD("{'type':'date','format':'epoch_millis||YYYY-MM-dd'}"), "joda-time");
+            FIELD("{'type':'date','format':'epoch_millis||yyyy-MM-dd'}"), "joda-time");
+    becomes(&OS2, OF_6, FIELD("{'type':'date','format':'yyyy-MM-dd HH:mm Z'}"), OF_6,
+            FIELD("{'type':'date','format':'yyyy-MM-dd HH:mm XX||yyyy-MM-dd HH:mm XXX'}"),
+            "joda-time");
+    becomes(&OS2, OF_6, FIELD("{'type':'date','format':'HH:mmZZ'}"), OF_6,
+            FIELD("{'type':'date','format':'HH:mmXXX||HH:mmXX'}"), "joda-time");
+    becomes(&OS2, OF_6, FIELD("{'type':'date','format':'HH:mm ZZZ'}"), OF_6,
+            FIELD("{'type':'date','format':'HH:mm VV'}"), "joda-time");
+    /* Nothing is guessed of letters that have no equal: it is said. */
+    becomes(&OS2, OF_6, FIELD("{'type':'date','format':'xxxx-ww'}"), OF_6,
+            FIELD("{'type':'date','format':'xxxx-ww'}"), "prefix 8");
     struct translation tr;
     static const char *const harmless[][2] = {
         {OF_6, FIELD("{'type':'date','format':'yyyy-MM-dd HH:mm:ss'}")},

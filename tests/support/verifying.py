@@ -16,6 +16,11 @@ ENDS_S = 180
 NDJSON = {"Content-Type": "application/x-ndjson"}
 
 
+def bulk_path(tandem, index):
+    """Elasticsearch 6 wants to know the type, later engines do not."""
+    return ("/%s/_doc/_bulk" if tandem.primary.kind == "elasticsearch-6.8" else "/%s/_bulk") % index
+
+
 def fill(tandem, index, count, shards=3):
     must(tandem.url, "PUT", "/" + index, {"settings": {"number_of_shards": shards, "number_of_replicas": 0}})
     for begin in range(0, count, 500):
@@ -23,7 +28,7 @@ def fill(tandem, index, count, shards=3):
         for n in range(begin, min(begin + 500, count)):
             action = {"_id": "d%d" % n, **({"routing": "r%d" % (n % 5)} if n % 4 == 0 else {})}
             body += [{"index": action}, {"n": n, "text": "x y\n z", "deep": {"a": [1.0, 1e3]}}]
-        assert not must(tandem.url, "POST", "/%s/_bulk" % index, lines(*body), NDJSON)["errors"]
+        assert not must(tandem.url, "POST", bulk_path(tandem, index), lines(*body), NDJSON)["errors"]
     tandem.wait_caught_up()
 
 

@@ -127,12 +127,30 @@ def _engines(results):
         ["work", "result", "target", ""], rows)
 
 
+def _history(results):
+    got = results.get("history")
+    if got is None:
+        return []
+    ratio = got["seeded"] / got["own"]
+    rows = [
+        ["bulks straight to the standby, 8 writers", "%.0f documents/s" % got["own"], "", ""],
+        ["seeding %d documents" % got["seed_documents"],
+         "%.0f documents/s, %.2f of that" % (got["seeded"], ratio), "0.8", _met(ratio >= 0.8)],
+        ["the audit of %d shards: the primary's answer" % got["audit_shards"],
+         "%.0f ms, %.0f KB, %.0f ms of its processors" % (got["stats_ms"], got["stats_kb"], got["stats_cpu_ms"]),
+         "", ""],
+        ["... the replicator's work, each round", "%.1f ms" % got["round_cpu_ms"], "", ""]]
+    return ["", "A full cluster (two OpenSearch 2.19, all on this machine):", ""] + _table(
+        ["work", "result", "target", ""], rows)
+
+
 def render(rows, lone, results):
     """Markdown."""
     options = results["options"]
     where = "; ".join("%s: %s" % pair for pair in results["machine"].items())
     lines = ["%s. %d rounds of %g s." % (where, options.rounds, options.seconds), ""]
-    lines += _compared(rows, results) + _lone(lone, results) + _parts(results) + _engines(results)
+    lines += _compared(rows, results) + _lone(lone, results) + _parts(results) + _engines(results) + _history(
+        results)
     return "\n".join(lines)
 
 

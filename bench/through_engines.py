@@ -42,6 +42,11 @@ class Link:
         answer.read()
         return answer.status
 
+    def ask_size(self, method, path):
+        """Bytes of the answer."""
+        self.connection.request(method, path)
+        return len(self.connection.getresponse().read())
+
 
 _numbers = itertools.count()
 
@@ -67,7 +72,7 @@ def _lag(system, writes):
     return took
 
 
-def _bulks(load, url, index, seconds, warm_up=2):
+def bulks(load, url, index, seconds, warm_up=2):
     """Documents per second of WRITERS writers of bulks."""
     numbers = load(url.split("//")[1], "/%s/_bulk" % index,
                    ["-m", "POST", "-c", WRITERS, "-w", warm_up, "-d", seconds, "-n", DOCUMENTS,
@@ -84,8 +89,8 @@ def _measure_bulks(system, primary, load, seconds, rounds):
     direct, paused, results = [], [], {}
     system.ctl("pause", "b")
     for _ in range(rounds):
-        direct.append(_bulks(load, primary.url, "direct", seconds))
-        paused.append(_bulks(load, system.url, "bench", seconds))
+        direct.append(bulks(load, primary.url, "direct", seconds))
+        paused.append(bulks(load, system.url, "bench", seconds))
     results["direct"] = statistics.median(direct)
     results["through_paused"] = statistics.median(paused)
     results["paused_ratio"] = statistics.median(b / a for a, b in zip(direct, paused))
@@ -94,7 +99,7 @@ def _measure_bulks(system, primary, load, seconds, rounds):
     processes.wait_until(lambda: _lag_records(system) == 0, 600, "the standby has caught up", 0.1)
     results["catch_up_records"] = behind
     results["catch_up"] = behind / (time.monotonic() - begin)
-    results["through_live"] = _bulks(load, system.url, "bench", seconds)
+    results["through_live"] = bulks(load, system.url, "bench", seconds)
     results["behind_after_live"] = _lag_records(system)
     return results
 
@@ -116,7 +121,7 @@ def run(folder, load, seconds, rounds):
         # The engines compile themselves meanwhile.
         until = time.monotonic() + SETTLED_S
         for index in ("bench", "direct"):
-            _bulks(load, system.url, index, 5)
+            bulks(load, system.url, index, 5)
         system.wait_caught_up(300)
         while time.monotonic() < until:
             _lag(system, 50)

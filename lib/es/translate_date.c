@@ -7,7 +7,7 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include <ctype.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/bytes.h"
@@ -58,19 +58,65 @@ static char next_letter(const char **at, bool *quoted, size_t *count)
     return letter;
 }
 
-/* PATTERN in java.time's letters; an offset from UTC with a colon in it, or without. */
-static void append_java(const char *pattern, bool colon, struct buffer *out)
+static bool is_numeric(char letter)
+{
+    return letter != '\0' && strchr("yYuMdDHhKkmsSw", letter) != NULL;
+}
+
+/* True when FORMAT is one of FORMATS, which have "||" between them. */
+static bool has_format(const char *formats, const char *format)
+{
+    size_t size = strlen(format);
+    for (const char *at = formats; at != NULL; at = strstr(at, "||")) {
+        at += *at == '|' ? 2 : 0;
+        if (strncmp(at, format, size) == 0 && (at[size] == '|' || at[size] == '\0'))
+            return size != 0;
+    }
+    return false;
+}
+
+/* How PATTERN is written in java.time's letters. */
+struct style {
+    bool colon;   /* an offset from UTC has a colon in it */
+    bool lenient; /* two digits may be one, where no other digits touch them: joda-time took it */
+};
+
+static void append_java(const char *pattern, struct style style, struct buffer *out)
 {
     bool quoted = false;
+    char before = '\0';
     size_t count;
     while (*pattern != '\0') {
         char letter = next_letter(&pattern, &quoted, &count);
-        if (!quoted && letter == 'Z')
-            buffer_append_cstr(out, count > 2 ? "VV" : colon ? "XXX" : "XX");
-        else
+        if (!quoted && letter == 'Z') {
+            buffer_append_cstr(out, count > 2 ? "VV" : style.colon ? "XXX" : "XX");
+        } else {
+            bool alone = !is_numeric(before) && !is_numeric(*pattern);
+            if (style.lenient && !quoted && alone && count == 2 &&
+                strchr("MdHhKkms", letter) != NULL)
+                count = 1;
             for (; count != 0; count--)
                 buffer_append_char(out, !quoted && letter == 'Y' ? 'y' : letter);
+        }
+        before = letter;
     }
+}
+
+/* Adds FORMAT to those in OUT, unless it is there. */
+static void add_format(const char *format, struct buffer *out)
+{
+    if (has_format(buffer_cstr(out), format))
+        return;
+    buffer_append_cstr(out, out->size == 0 ? "" : "||");
+    buffer_append_cstr(out, format);
+}
+
+static void add_java(const char *pattern, struct style style, struct buffer *out)
+{
+    struct buffer java = {0};
+    append_java(pattern, style, &java);
+    add_format(buffer_cstr(&java), out);
+    buffer_fini(&java);
 }
 
 /* How often Z stands in PATTERN at first: 1 or 2 is an offset from UTC. */
@@ -97,23 +143,15 @@ static bool has_changed_letters(const char *pattern)
     return false;
 }
 
-/* A pattern of joda-time's. It read offsets with and without a colon alike, whatever was written:
- * so there are two formats then, the one that is printed first. */
+/* A pattern of joda-time's, which read offsets with and without a colon alike, whatever was
+ * written: so there are two formats then, the one that is printed first. */
 static void translate_pattern(struct translator *t, const char *path, const char *pattern,
-                              struct buffer *out)
+                              bool lenient, struct buffer *out)
 {
-    struct buffer java = {0};
     size_t letters = offset_letters(pattern);
-    append_java(pattern, letters == 2, &java);
-    if (letters == 1 || letters == 2) {
-        buffer_append_cstr(&java, "||");
-        append_java(pattern, letters == 1, &java);
-    }
-    if (strcmp(buffer_cstr(&java), pattern) != 0)
-        translator_change(t,
-                          "field %s: date format `%s` was written for joda-time, and is written as "
-                          "`%s`",
-                          path, pattern, buffer_cstr(&java));
+    add_java(pattern, (struct style){letters == 2, lenient}, out);
+    if (letters == 1 || letters == 2)
+        add_java(pattern, (struct style){letters == 1, lenient}, out);
     if (has_changed_letters(pattern))
         translator_warn(
             t,
@@ -121,30 +159,42 @@ static void translate_pattern(struct translator *t, const char *path, const char
             "now%s",
             path, pattern,
             t->origin == 6 ? "; put a format with the prefix 8 on the old cluster first" : "");
-    buffer_append_span(out, buffer_span(&java));
-    buffer_fini(&java);
 }
 
 /* ---- all of a field ---- */
 
-/* One of the formats between "||". */
-static void translate_one_format(struct translator *t, const char *path, const char *format,
-                                 bool joda, struct buffer *out)
+static void translate_name(struct translator *t, const char *path, const char *format,
+                           struct buffer *out)
 {
     struct buffer snake = {0};
-    if (!is_named_format(format)) {
-        if (joda)
-            translate_pattern(t, path, format, out);
-        else
-            buffer_append_cstr(out, format);
-    } else if ((t->line & LINE_ES8) != 0 && append_snake_case(format, &snake)) {
+    if ((t->line & LINE_ES8) != 0 && append_snake_case(format, &snake)) {
         translator_change(t, "field %s: date format `%s` is written as `%s`, its present name",
                           path, format, buffer_cstr(&snake));
-        buffer_append_span(out, buffer_span(&snake));
-    } else {
-        buffer_append_cstr(out, format);
+        format = buffer_cstr(&snake);
     }
+    add_format(format, out);
     buffer_fini(&snake);
+}
+
+/* Goes through FORMATS, which have "||" between them; for LENIENT ones only those of the patterns.
+ */
+static void translate_each(struct translator *t, const char *path, const char *formats, bool joda,
+                           bool lenient, struct buffer *out)
+{
+    char *copy = bytes_strdup(formats), *at = copy;
+    while (at != NULL) {
+        char *end = strstr(at, "||");
+        if (end != NULL)
+            *end = '\0';
+        if (!is_named_format(at) && joda)
+            translate_pattern(t, path, at, lenient, out);
+        else if (!is_named_format(at) && !lenient)
+            add_format(at, out);
+        else if (!lenient)
+            translate_name(t, path, at, out);
+        at = end == NULL ? NULL : end + 2;
+    }
+    free(copy);
 }
 
 json_t *translate_formats(struct translator *t, const char *path, const char *formats)
@@ -152,19 +202,17 @@ json_t *translate_formats(struct translator *t, const char *path, const char *fo
     /* The prefix is that of all of them. */
     bool joda = t->joda && (t->line & LINES_ALL) != 0 && *formats != '8';
     struct buffer out = {0};
-    char *copy = bytes_strdup(formats), *at = copy;
-    for (;;) {
-        char *end = strstr(at, "||");
-        if (end != NULL)
-            *end = '\0';
-        translate_one_format(t, path, at, joda, &out);
-        if (end == NULL)
-            break;
-        buffer_append_cstr(&out, "||");
-        at = end + 2;
-    }
+    translate_each(t, path, formats, joda, false, &out);
+    /* joda-time took one digit for two. From 6.8 a mapping may be on the standby already, where it
+     * can't be changed: those stay as they were. */
+    if (joda && t->origin < 6)
+        translate_each(t, path, formats, joda, true, &out);
+    if (joda && strcmp(buffer_cstr(&out), formats) != 0)
+        translator_change(t,
+                          "field %s: date format `%s` was written for joda-time, and is written as "
+                          "`%s`",
+                          path, formats, buffer_cstr(&out));
     json_t *text = json_string(buffer_cstr(&out));
-    free(copy);
     buffer_fini(&out);
     return text;
 }

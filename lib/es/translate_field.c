@@ -216,6 +216,10 @@ static void translate_completion(struct translator *t, const char *path, json_t 
     const json_t *payloads = json_object_get(field, "payloads");
     if (strcmp(translate_text(field, "type"), "completion") != 0)
         return;
+    if (json_object_get(field, "contexts") != NULL && t->origin != 0 && t->origin < 7 &&
+        (t->line & LINES_ALL) != 0)
+        translator_warn(t, "field %s: a suggestion without a context is refused by the new cluster",
+                        path);
     if (json_object_get(field, "context") != NULL)
         become_anything(t, path, field,
                         "its suggestions have a context of before 5.0, which would "

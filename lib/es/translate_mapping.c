@@ -3,11 +3,15 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/check.h"
 #include "es/copied.h"
 #include "es/translate.h"
+
+#define TYPES_SHOWN 10 /* of an index that has several: enough to know it by */
 
 /* ---- what stands around the fields ---- */
 
@@ -122,21 +126,24 @@ static void translate_mapping(struct translator *t, json_t *mapping)
 
 /* ---- types ---- */
 
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
 static void refuse_types(struct translator *t, json_t *mappings, size_t types)
 {
+    const char **sorted = calloc(types, sizeof *sorted), *name;
     struct buffer names = {0};
-    const char *name;
     json_t *value;
-    json_object_foreach(mappings, name, value)
-    {
-        if (strcmp(name, "_default_") != 0)
-            buffer_appendf(&names, "%s%s", names.size == 0 ? "" : ", ", name);
-        (void)value;
-        if (names.size > 300) { /* enough to know it by */
-            buffer_append_cstr(&names, " ...");
-            break;
-        }
-    }
+    size_t count = 0;
+    CHECK(sorted != NULL);
+    json_object_foreach(mappings, name, value) if (strcmp(name, "_default_") != 0) sorted[count++] =
+        name;
+    qsort(sorted, count, sizeof *sorted, by_name);
+    for (size_t i = 0; i < count && i < TYPES_SHOWN; i++)
+        buffer_appendf(&names, "%s%s", i == 0 ? "" : ", ", sorted[i]);
+    buffer_append_cstr(&names, count > TYPES_SHOWN ? " ..." : "");
     translator_refuse(
         t,
         "it has %zu mapping types (%s), and documents of two types may have one id: index each "
@@ -144,6 +151,7 @@ static void refuse_types(struct translator *t, json_t *mappings, size_t types)
         "replicate.exclude",
         types, buffer_cstr(&names));
     buffer_fini(&names);
+    free(sorted);
 }
 
 /* Adds DEFAULTS to a list of objects with one member each, like dynamic templates; those that are

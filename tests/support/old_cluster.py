@@ -135,7 +135,8 @@ def of_two(fields):
 def thing(n, chance):
     return {"name": "The quick <b>%s</b> %d" % (chance.choice(WORDS), n), "code": None if n % 7 == 0 else "C%d" % n,
             "blob": "x" * (40000 if n % 50 == 0 else 10), "size": n, "weight": n / 10,
-            "on": "2015-%02d-%02d 10:11:%02d" % (1 + n % 12, 1 + n % 28, n % 60) if n % 3 else 1420070400000 + n,
+            "on": ("2015-%02d-%02d 10:11:%02d", "2015-%d-%d 9:8:%d")[n % 2] % (1 + n % 12, 1 + n % 28, n % 60)
+                  if n % 3 else 1420070400000 + n,
             "with_zone": "2015-01-01T10:11:12" + ("+0100", "+01:00", "Z")[n % 3], "is": n % 2 == 0,
             "from": "10.0.0.%d" % (n % 250), "at": [n % 180, n % 90], "parts": [{"n": n}, {"n": n + 1}],
             "shop_raw": "S %d" % n, "free": {"field": n}}

@@ -263,7 +263,7 @@ static const struct conf_row rows[] = {
 
     {"replicate.exclude", CONF_LIST, AT(replicate_exclude),
      ".security* .tasks .kibana_task_manager* .async-search* .watches .triggered_watches .ml-* .transform-* "
-     ".monitoring-* .ds-ilm-history-* .slm-history* .fleet* .opendistro* .opensearch* .plugins-* .tandem*", RESTART,
+     ".monitoring-* .ds-ilm-history-* .slm-history* .fleet* .opendistro* .opensearch* .plugins-* .scripts .tandem*", RESTART,
      "Indices that are not replicated; * stands for anything. The initial ones belong to the engines themselves: each cluster writes its own. Other indices that begin with a dot are replicated."},
     {"replicate.client_versions", CONF_LIST, AT(replicate_client_versions), "", RESTART,
      "Indices whose clients set the versions of documents (version_type external or external_gte: Kafka Connect's sink, for one); * stands for anything. Their documents have the same _version on a standby, so that such clients can go on there after a switch. All other indices are written there with versions of Tandem's, which are far above. It holds for indices that Tandem sees for the first time: one that is replicated already stays as it is."},

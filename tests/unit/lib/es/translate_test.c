@@ -61,8 +61,7 @@ static void settings_that_were_removed_are_left_out(void **state)
     becomes(&OS2, "{'lifecycle':{'name':'x','rollover_alias':'y'}}", "{}", "{}", "{}", "policy");
     stays(&ES8, "{'lifecycle':{'name':'x','rollover_alias':'y'}}", "{}");
     becomes(&OS2, "{'percolator':{'map_unmapped_fields_as_string':'true'}}", "{}",
-            "{'percolator':{},'percolator.map_unmapped_fields_as_text':'true'}", "{}",
-            "is written as");
+            "{'percolator.map_unmapped_fields_as_text':'true'}", "{}", "is written as");
     stays(&ES6, "{'mapper':{'dynamic':'true'}}", "{}");
 }
 

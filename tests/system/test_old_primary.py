@@ -144,6 +144,7 @@ def test_what_cannot_be_replicated_is_refused_clearly(plain):
     assert forced.status == 400 and "external_gte" in forced.json()["error"]["reason"], forced
     by_query = plain.request("POST", "/a/_update_by_query", {"query": {"match_all": {}}})
     assert by_query.status == 400 and by_query.json()["error"]["type"] == "tandem_client_versions", by_query
+    assert "scroll" in by_query.json()["error"]["reason"], by_query
     (held,) = wait_until(lambda: [each for each in plain.replicator.status()["indices"] if each["name"] == "two"
                                   and each["state"] == "held"], 30, "the standby can't have it, and says so")
     assert "type" in held["why"], held

@@ -37,7 +37,7 @@ static const char help[] =
     "  wait NAME                       until NAME has all that the journal holds now, and nothing "
     "is "
     "filling\n"
-    "  audit                           is every operation of the primary accounted for?\n"
+    "  audit [--json]                  is every operation of the primary accounted for?\n"
     "  verify [--index PATTERN]        compare a standby with the primary, document by document, and "
     "definitions\n"
     "  repair [--index PATTERN]        the same, and say what would be written; --apply writes it\n"

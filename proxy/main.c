@@ -27,6 +27,7 @@
 #include "conf/settings.h"
 #include "http/message.h"
 #include "proxy/core.h"
+#include "proxy/endpoints.h"
 #include "proxy/follower.h"
 #include "proxy/replicators.h"
 #include "proxy/report.h"
@@ -46,6 +47,7 @@ struct program {
     struct es_client *client;
     struct workers *workers;
     struct replicators *replicators;
+    struct access *access;
     struct admin *admin;
     struct report report;
     struct loop_timer tick, retention;
@@ -130,14 +132,21 @@ static void answer_adopt(struct admin_request *request, void *arg)
 static bool start_admin(struct program *program, char *why, size_t why_size)
 {
     const struct conf_address *at = &program->settings->proxy_admin;
-    program->admin = admin_new(program->loop, at->host, at->port, why, why_size);
+    program->access = access_open(program->settings, why, why_size);
+    if (program->access != NULL)
+        program->admin =
+            admin_new(program->loop, program->access, at->host, at->port, why, why_size);
     if (program->admin == NULL)
         return false;
     program->report = (struct report){&program->core, program->replicators, program->workers,
                                       program->client, clock_now_us()};
-    admin_route(program->admin, "GET", "/_tandem/status", answer_status, &program->report);
-    admin_route(program->admin, "GET", "/_tandem/metrics", answer_metrics, &program->report);
-    admin_route(program->admin, "POST", "/_tandem/adopt", answer_adopt, program);
+    admin_route(program->admin, ADMIN_VIEWER, "GET", "/_tandem/status", answer_status,
+                &program->report);
+    admin_route(program->admin, ADMIN_VIEWER, "GET", "/_tandem/metrics", answer_metrics,
+                &program->report);
+    admin_route(program->admin, ADMIN_VIEWER, "GET", "/metrics", answer_metrics, &program->report);
+    admin_route(program->admin, ADMIN_ADMIN, "POST", "/_tandem/adopt", answer_adopt, program);
+    endpoints_route(program->admin, &program->report);
     return true;
 }
 
@@ -198,6 +207,8 @@ static void on_reload(evutil_socket_t sig, short what, void *arg)
     log_set_level((enum log_level)fresh->log_level);
     log_lines("", &changed);
     log_lines("takes effect after a restart: ", &restart);
+    if (!access_reload(program->access, fresh, why, sizeof why))
+        log_error("proxy", "reload: the tokens stay as they were: %s", why);
     log_info("proxy", "reload: done");
     buffer_fini(&changed);
     buffer_fini(&restart);
@@ -340,6 +351,7 @@ static void stop(struct program *program)
     for (size_t i = 0; i < COUNT_OF(program->signals); i++)
         event_del(&program->signals[i]);
     admin_free(program->admin);
+    access_free(program->access);
     replicators_free(program->replicators);
     uint64_t open = sequencer_open_intents(program->core.sequencer);
     core_fini(&program->core);

@@ -22,6 +22,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "conf/settings.h"
+#include "replicator/endpoints.h"
 #include "replicator/audit.h"
 #include "replicator/link.h"
 #include "replicator/report.h"
@@ -45,6 +46,7 @@ struct program {
     struct es_client *client, *primary;
     struct link *link;
     struct standby *standby; /* NULL until the journal is there */
+    struct access *access;
     struct admin *admin;
     struct loop_timer tick, journal_again;
     struct event signals[3];
@@ -405,26 +407,54 @@ static void answer_verify_cancel(struct admin_request *request, void *arg)
         admin_reply_error(request, 409, "nothing was changed: no verification is under way");
 }
 
+static void answer_in_sync(struct admin_request *request, void *arg)
+{
+    const struct program *program = arg;
+    endpoints_answer_standby(request, program->standby);
+}
+
+static void answer_ready(struct admin_request *request, void *arg)
+{
+    const struct program *program = arg;
+    endpoints_answer_ready(request, program->standby);
+}
+
 static bool start_admin(struct program *program, char *why, size_t why_size)
 {
-    program->admin = admin_new(program->loop, program->conf->admin.host, program->conf->admin.port,
-                               why, why_size);
+    static const struct {
+        enum admin_role role;
+        const char *method, *path;
+        admin_handler handler;
+    } routes[] = {
+        {ADMIN_VIEWER, "GET", "/_tandem/status", answer_status},
+        {ADMIN_VIEWER, "GET", "/_tandem/metrics", answer_metrics},
+        {ADMIN_VIEWER, "GET", "/metrics", answer_metrics},
+        {ADMIN_OPERATOR, "POST", "/_tandem/pause", answer_pause},
+        {ADMIN_OPERATOR, "POST", "/_tandem/resume", answer_pause},
+        {ADMIN_ADMIN, "POST", "/_tandem/release", answer_release},
+        {ADMIN_OPERATOR, "POST", "/_tandem/seed", answer_seed},
+        {ADMIN_VIEWER, "GET", "/_tandem/audit", answer_audit},
+        {ADMIN_OPERATOR, "POST", "/_tandem/audit", answer_audit},
+        {ADMIN_VIEWER, "GET", "/_tandem/verify", answer_verify},
+        {ADMIN_OPERATOR, "POST", "/_tandem/verify", answer_verify},
+        {ADMIN_OPERATOR, "POST", "/_tandem/verify/cancel", answer_verify_cancel},
+        {ADMIN_VIEWER, "GET", "/_tandem/parked", answer_parked},
+        {ADMIN_OPERATOR, "POST", "/_tandem/parked/retry", answer_unpark},
+        {ADMIN_ADMIN, "POST", "/_tandem/parked/drop", answer_unpark},
+        {ADMIN_ANYBODY, "GET", "/standby", answer_in_sync},
+        {ADMIN_ANYBODY, "GET", "/ready", answer_ready},
+        {ADMIN_ANYBODY, "GET", "/live", answer_ready},
+    };
+    const struct conf_address *at = &program->conf->admin;
+    program->access = access_open(program->settings, why, why_size);
+    if (program->access != NULL)
+        program->admin =
+            admin_new(program->loop, program->access, at->host, at->port, why, why_size);
     if (program->admin == NULL)
         return false;
-    admin_route(program->admin, "GET", "/_tandem/status", answer_status, program);
-    admin_route(program->admin, "GET", "/_tandem/metrics", answer_metrics, program);
-    admin_route(program->admin, "POST", "/_tandem/pause", answer_pause, program);
-    admin_route(program->admin, "POST", "/_tandem/resume", answer_pause, program);
-    admin_route(program->admin, "POST", "/_tandem/release", answer_release, program);
-    admin_route(program->admin, "POST", "/_tandem/seed", answer_seed, program);
-    admin_route(program->admin, "GET", "/_tandem/audit", answer_audit, program);
-    admin_route(program->admin, "POST", "/_tandem/audit", answer_audit, program);
-    admin_route(program->admin, "GET", "/_tandem/verify", answer_verify, program);
-    admin_route(program->admin, "POST", "/_tandem/verify", answer_verify, program);
-    admin_route(program->admin, "POST", "/_tandem/verify/cancel", answer_verify_cancel, program);
-    admin_route(program->admin, "GET", "/_tandem/parked", answer_parked, program);
-    admin_route(program->admin, "POST", "/_tandem/parked/retry", answer_unpark, program);
-    admin_route(program->admin, "POST", "/_tandem/parked/drop", answer_unpark, program);
+    for (size_t i = 0; i < COUNT_OF(routes); i++)
+        admin_route(program->admin, routes[i].role, routes[i].method, routes[i].path,
+                    routes[i].handler, program);
     return true;
 }
 
@@ -463,6 +493,8 @@ static void on_reload(evutil_socket_t sig, short what, void *arg)
         program->standby->conf = conf;
         replay_on_reload(program->standby);
     }
+    if (!access_reload(program->access, fresh, why, sizeof why))
+        log_error("replicator", "reload: the tokens stay as they were: %s", why);
     log_set_level((enum log_level)fresh->log_level);
     log_info("replicator", "reload: done%s%s%s%s", changed.size != 0 ? "; changed: " : "",
              changed.size != 0 ? buffer_cstr(&changed) : "",
@@ -558,6 +590,7 @@ static void stop(struct program *program)
     for (size_t i = 0; i < COUNT_OF(program->signals); i++)
         event_del(&program->signals[i]);
     admin_free(program->admin);
+    access_free(program->access);
     standby_free(program->standby);
     link_free(program->link);
     es_client_free(program->client);

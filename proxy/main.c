@@ -29,6 +29,7 @@
 #include "proxy/core.h"
 #include "proxy/endpoints.h"
 #include "proxy/follower.h"
+#include "proxy/history_journal.h"
 #include "proxy/replicators.h"
 #include "proxy/report.h"
 #include "proxy/trace.h"
@@ -48,6 +49,7 @@ struct program {
     struct workers *workers;
     struct replicators *replicators;
     struct access *access;
+    struct history_journal *history;
     struct admin *admin;
     struct report report;
     struct loop_timer tick, retention;
@@ -126,7 +128,8 @@ static void answer_adopt(struct admin_request *request, void *arg)
 {
     struct program *program = arg;
     follower_adopt(program->core.follower);
-    admin_reply_json(request, 200, json_pack("{s:b}", "adopted", 1));
+    history_journal_add(program->history, "adopt", "the cluster that answers now is the primary",
+                        request, json_pack("{s:b}", "adopted", 1));
 }
 
 static bool start_admin(struct program *program, char *why, size_t why_size)
@@ -146,6 +149,8 @@ static bool start_admin(struct program *program, char *why, size_t why_size)
                 &program->report);
     admin_route(program->admin, ADMIN_VIEWER, "GET", "/metrics", answer_metrics, &program->report);
     admin_route(program->admin, ADMIN_ADMIN, "POST", "/_tandem/adopt", answer_adopt, program);
+    admin_route(program->admin, ADMIN_VIEWER, "GET", "/_tandem/history", history_journal_answer,
+                program->history);
     endpoints_route(program->admin, &program->report);
     return true;
 }
@@ -185,6 +190,22 @@ static void log_lines(const char *what, const struct buffer *lines)
     }
 }
 
+static void note_reload(struct program *program, const struct buffer *changed,
+                        const struct buffer *restart)
+{
+    struct buffer text = {0};
+    if (changed->size == 0 && restart->size == 0)
+        buffer_append_cstr(&text, "nothing was changed");
+    buffer_append_span(&text, buffer_span(changed));
+    if (restart->size != 0)
+        buffer_appendf(&text, "after a restart: %.*s", (int)restart->size, restart->data);
+    for (size_t i = 0; i < text.size; i++) /* a line for each, and none in a sentence */
+        if (text.data[i] == '\n')
+            text.data[i] = ';';
+    history_journal_add(program->history, "reload", buffer_cstr(&text), NULL, NULL);
+    buffer_fini(&text);
+}
+
 static void on_reload(evutil_socket_t sig, short what, void *arg)
 {
     struct program *program = arg;
@@ -210,6 +231,7 @@ static void on_reload(evutil_socket_t sig, short what, void *arg)
     if (!access_reload(program->access, fresh, why, sizeof why))
         log_error("proxy", "reload: the tokens stay as they were: %s", why);
     log_info("proxy", "reload: done");
+    note_reload(program, &changed, &restart);
     buffer_fini(&changed);
     buffer_fini(&restart);
 }
@@ -320,6 +342,7 @@ static int run(struct program *program)
     program->loop = loop_new("control");
     make_world(program, authorization);
     secret_free(authorization);
+    program->history = history_journal_new(&program->core);
     if (core_init(&program->core, why, sizeof why) != STATUS_OK ||
         workers_open(&program->workers, program->settings, &program->core, why, sizeof why) !=
             STATUS_OK ||
@@ -328,6 +351,7 @@ static int run(struct program *program)
         return cannot_start(why);
     catch_signals(program);
     sequencer_start(program->core.sequencer);
+    history_journal_add(program->history, "start", "version " TANDEM_VERSION, NULL, NULL);
     workers_start(program->workers);
     loop_timer_init(&program->tick, program->loop, on_tick);
     loop_timer_init(&program->retention, program->loop, on_retention);
@@ -357,6 +381,7 @@ static void stop(struct program *program)
     core_fini(&program->core);
     es_client_free(program->client);
     workers_free(program->workers);
+    history_journal_free(program->history);
     journal_close(program->core.journal);
     loop_free(program->loop);
     settings_free(program->settings);

@@ -278,6 +278,7 @@ static void call_start(struct admin *admin, struct evhttp_request *http, const s
     call->request.query =
         has_query ? span_of(to + path + 1, target.size - path - 1) : span_of(to, 0);
     call->request.body = span_of(to + target.size, size);
+    call->request.from = call->caller.from;
     call->request.name = call->caller.name;
     call->request.role = caller->role;
     LIST_INSERT_HEAD(&admin->calls, call, link);

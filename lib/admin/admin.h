@@ -29,6 +29,7 @@ struct admin_request {
     struct span path;  /* raw, without the query */
     struct span query; /* raw, without the question mark; empty when there is none */
     struct span body;
+    const char *from; /* the address */
     const char *name; /* who asks; "" when no name was asked for */
     enum admin_role role;
 };

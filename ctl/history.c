@@ -20,6 +20,7 @@ struct chain {
     struct history end; /* as far as it follows */
     uint64_t broken_at; /* number of the entry that does not follow; 0: all do */
     bool whole;         /* it was read to its end */
+    bool read;          /* all that was answered follows, but perhaps the end is another */
 };
 
 static const char *text_of(const json_t *entry, const char *name)
@@ -63,8 +64,9 @@ static bool read_chain(struct chain *chain, json_t *entries)
         if (!asked)
             ctl_say("%s: %s", chain->who, answer.why);
         more = json_array_size(lines) != 0 && take_lines(chain, lines, entries);
-        chain->whole = asked && chain->broken_at == 0 &&
-                       strcmp(text_of(answer.json, "hash"), history_hash(&chain->end)) == 0;
+        chain->read = asked && chain->broken_at == 0;
+        chain->whole =
+            chain->read && strcmp(text_of(answer.json, "hash"), history_hash(&chain->end)) == 0;
         answer_fini(&answer);
     }
     return chain->whole;
@@ -129,6 +131,10 @@ static void say_broken(const struct chain *chain)
         ctl_say("the history of %s is not what was written: entry %llu does not follow the one "
                 "before it; what is shown of it ends there",
                 chain->who, (unsigned long long)chain->broken_at);
+    else if (chain->read && !chain->whole)
+        ctl_say(
+            "the history of %s has lost its end: its newest entry is not the one that it tells of",
+            chain->who);
 }
 
 enum ctl_exit ctl_history(struct ctl *ctl)

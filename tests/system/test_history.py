@@ -98,6 +98,8 @@ def test_what_was_tampered_with_shows(tandem, lie):
         assert code == (0 if lie == "none" else 4), said
         if lie in ("changed", "taken out"):
             assert "is not what was written" in said, said
+        if lie == "cut off":
+            assert "has lost its end" in said, said
     finally:
         tandem.settings = before
         tandem.write_config()

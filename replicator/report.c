@@ -198,6 +198,7 @@ json_t *report_status(struct standby *sb, bool proxy_up)
         (json_int_t)waiting, "parked", (json_int_t)parked_count(sb), "in_flight",
         (json_int_t)in_flight, "rows_per_s", sb->rate, "cluster_uuid", sb->cluster_uuid);
     json_object_set_new(standby, "audit", audit_summary(sb));
+    json_object_set_new(standby, "verified", verify_whole(sb));
     struct buffer in_doubt = {0};
     buffer_appendf(&in_doubt, "[%.*s]", (int)sb->in_doubt.size,
                    sb->in_doubt.data == NULL ? "" : sb->in_doubt.data);

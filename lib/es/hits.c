@@ -7,6 +7,7 @@
 
 #include <inttypes.h>
 
+#include "es/outcome.h"
 #include "http/message.h"
 
 #define SCROLL_KEPT "5m"
@@ -117,8 +118,7 @@ void hit_by_version(struct hit *hit)
     if (hit->has_numbers)
         return;
     hit->has_numbers = true;
-    hit->term = 1;
-    hit->seq_no = hit->version;
+    numbers_of_version(hit->version, &hit->term, &hit->seq_no);
 }
 
 static bool decode(struct span raw, struct buffer *out)

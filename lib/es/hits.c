@@ -16,6 +16,7 @@ void hits_search(struct es_call *call, const char *index, size_t shard, int64_t 
                  int64_t up_to)
 {
     struct buffer name = {0};
+    call->once = false;
     http_percent_encode(span_cstr(index), &name);
     es_call_set(call, "POST",
                 "/%s/_search?preference=_shards:%zu&allow_partial_search_results=false",
@@ -32,6 +33,7 @@ void hits_scroll_search(struct es_call *call, const char *index, size_t shard, i
                         const char *scroll)
 {
     struct buffer name = {0};
+    call->once = scroll != NULL; /* sent twice it would pass over a part that nobody has seen */
     if (scroll != NULL) {
         es_call_set(call, "POST", "/_search/scroll");
         buffer_appendf(&call->body, "{\"scroll\":\"%s\",\"scroll_id\":", SCROLL_KEPT);

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "conf/settings.h"
 #include "es/copied.h"
+#include "es/index_state.h"
 #include "es/translate.h"
 #include "replicator/standby.h"
 
@@ -400,20 +401,12 @@ bool definition_has_no_numbers(const char *definition)
     return none;
 }
 
-/* A search by sequence numbers does not see a document of before 6.0. */
-static bool has_unnumbered(const char *definition)
-{
-    return !definition_has_no_numbers(definition) &&
-           number_setting(definition, "version.created", 6000000) < 6000000;
-}
-
 const char *definition_unseedable(const char *definition)
 {
     json_t *json = load(definition);
     const char *why = mapping_unreadable(json_object_get(json, "mappings"));
-    if (why == NULL && has_unnumbered(definition))
-        why = "an engine before 6.0 made it, so documents may have no sequence numbers: _reindex "
-              "it on the primary";
+    if (why == NULL && !definition_has_no_numbers(definition))
+        why = index_unnumbered(json); /* else it is read by scrolls */
     if (why == NULL && definition_is_closed(definition))
         why = "it is closed on the primary, and can't be read until it is opened";
     json_decref(json);

@@ -14,6 +14,7 @@
 
 #include "base/json_tree.h"
 #include "es/copied.h"
+#include "es/index_state.h"
 #include "es/translate.h"
 #include "http/message.h"
 
@@ -313,6 +314,8 @@ static void check_index(struct check *check, const char *name, const char *state
     struct translation tr;
     translation_init(&tr);
     const char *unreadable = mapping_unreadable(json_object_get(definition, "mappings"));
+    if (unreadable == NULL && (check->from.engine.opensearch || check->from.engine.major >= 6))
+        unreadable = index_unnumbered(definition);
     if (unreadable != NULL)
         json_array_append_new(tr.warnings, json_string(unreadable));
     if (strcmp(state, "close") == 0)

@@ -98,7 +98,7 @@ struct follower {
 #define BIRTHS_BY_RECOVERY "/_recovery?filter_path=*.shards.id,*.shards.type,*.shards.primary"
 #define BIRTHS_BY_NUMBERS                                                                          \
     "/_stats/docs?level=shards&ignore_unavailable=true&filter_path=indices.*.shards.*.seq_no,"     \
-    "indices.*.shards.*.routing"
+    "indices.*.shards.*.routing,indices.*.shards.*.docs"
 #define BIRTHS_BY_COUNTS                                                                           \
     "/_stats/docs,indexing?level=shards&ignore_unavailable=true&filter_path="                      \
     "indices.*.shards.*.routing,indices.*.shards.*.docs,indices.*.shards.*.indexing"

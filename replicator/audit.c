@@ -554,7 +554,7 @@ static const char *why_not(const struct life *life)
     if (life->unseedable != NULL)
         return life->unseedable;
     if (life->no_numbers)
-        return "the primary is of before 6.0, and has no sequence numbers; verify it instead";
+        return "an engine before 6.0 made it, without sequence numbers; verify it instead";
     return is_audited(life) ? "" : "it is not ready on the standby";
 }
 

@@ -563,7 +563,7 @@ static void on_reload(evutil_socket_t sig, short what, void *arg)
         replay_on_reload(program->standby);
     }
     if (!access_reload(program->access, fresh, why, sizeof why))
-        log_error("replicator", "reload: the tokens stay as they were: %s", why);
+        log_error("replicator", "reload: the admin address stays as it was: %s", why);
     log_set_level((enum log_level)fresh->log_level);
     note(program, "reload", NULL, "%.*s%s%.*s", (int)changed.size, buffer_cstr(&changed),
          restart.size != 0 ? "; after a restart: " : "", (int)restart.size, buffer_cstr(&restart));

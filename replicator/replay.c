@@ -369,6 +369,7 @@ static void fill_bulk(struct standby *sb, struct lane *lane)
     enum status status = store_begin(sb->store);
     es_call_set(&lane->call, "POST", "%s", bulk_target(sb));
     lane->call.content_type = "application/x-ndjson";
+    lane->call.once = false;
     lane->flying = NULL;
     while (status == STATUS_OK && lane->first != NULL && rows < most) {
         size_t next = lane->first->row.source.size;
@@ -380,6 +381,8 @@ static void fill_bulk(struct standby *sb, struct lane *lane)
             continue;
         }
         append_item(sb, &lane->call.body, item);
+        /* libcurl would send it again by itself, and the first of the two might be executed late. */
+        lane->call.once = lane->call.once || item->life->client_versions;
         *tail = item;
         tail = &item->next;
         rows++;

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "conf/settings.h"
 #include "es/copied.h"
+#include "es/index_state.h"
 #include "es/translate.h"
 #include "replicator/standby.h"
 
@@ -404,6 +405,8 @@ const char *definition_unseedable(const char *definition)
 {
     json_t *json = load(definition);
     const char *why = mapping_unreadable(json_object_get(json, "mappings"));
+    if (why == NULL && !definition_has_no_numbers(definition))
+        why = index_unnumbered(json); /* else it is read by scrolls */
     if (why == NULL && definition_is_closed(definition))
         why = "it is closed on the primary, and can't be read until it is opened";
     json_decref(json);

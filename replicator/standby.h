@@ -87,7 +87,7 @@ struct life {
     size_t shards;
     int64_t hits_max;     /* of one search */
     bool client_versions; /* rows go with the primary's `_version`; see replay.c */
-    bool no_numbers;      /* the primary is of before 6.0: it is read by scrolls, and not audited */
+    bool no_numbers;      /* the primary was of before 6.0: read by scrolls, and not audited */
     const char *unseedable; /* why its documents can't be read back; NULL: they can */
     char *type;     /* the mapping type that its documents have in engines before 7.0; NULL when not
                        known */
@@ -501,7 +501,7 @@ long definition_result_window(const char *definition);
 const char *definition_unseedable(const char *definition);
 /* True when the clients set the versions of its documents. */
 bool definition_has_client_versions(const char *definition);
-/* The primary's engine is of before 6.0, without sequence numbers. */
+/* It was seen first in an engine before 6.0, without sequence numbers. */
 bool definition_has_no_numbers(const char *definition);
 
 /* ---- deletes.c ---- */

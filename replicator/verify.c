@@ -490,7 +490,7 @@ static void begin_documents(struct verify *verify)
     else if (definition_is_closed(life->wanted))
         verify_skip(verify, "it is closed, and can't be read");
     else if (verify->sample != 0 && life->no_numbers)
-        verify_skip(verify, "a sample needs sequence numbers, and the primary is of before 6.0: "
+        verify_skip(verify, "a sample needs sequence numbers, and an engine before 6.0 made it: "
                             "verify the index as a whole");
 }
 

@@ -46,7 +46,8 @@ struct es_call {
     const char *content_type; /* of the body; NULL: application/json */
     uint64_t timeout_us;      /* from es_client_call to on_done, waiting included */
     size_t answer_max;        /* bytes, unpacked */
-    bool once;                /* never sent twice */
+    bool once;                /* never sent twice, as libcurl does by itself when a connection that was
+                                 used before ends without an answer; costs a new connection */
     void (*on_done)(struct es_call *call);
     void *arg;
 

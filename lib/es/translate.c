@@ -106,7 +106,7 @@ static int origin_of(const json_t *definition)
     const char *created =
         json_string_value(json_object_get(json_object_get(index, "version"), "created"));
     long major = created == NULL ? 0 : strtol(created, NULL, 10) / 1000000;
-    return major == 1 ? 2 : (int)major;
+    return created != NULL && major < 2 ? 2 : (int)major;
 }
 
 void translate_index(const struct es_engine *target, json_t *definition, struct translation *tr)

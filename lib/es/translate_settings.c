@@ -345,6 +345,18 @@ static void drop_empty(json_t *settings)
     }
 }
 
+/* They keep the hash of 1.x, also in 2.4: which shard a document is in could not be told, and a
+ * seed and the rows of one document would not meet. */
+static void refuse_old_hash(struct translator *t, const json_t *settings)
+{
+    const json_t *version = json_object_get(settings, "version");
+    const char *created = json_string_value(json_object_get(version, "created"));
+    if (created != NULL && strtol(created, NULL, 10) < 2000000 &&
+        strcmp(translate_text(settings, "number_of_shards"), "1") != 0)
+        translator_refuse(t, "an engine before 2.0 made it, which spread documents over the shards "
+                             "by another hash; index it again on the old cluster");
+}
+
 void translate_settings(struct translator *t, json_t *settings)
 {
     if (!json_is_object(settings))
@@ -354,8 +366,10 @@ void translate_settings(struct translator *t, json_t *settings)
     for (size_t i = 0; i < COUNT_OF(rules); i++)
         if ((rules[i].lines & t->line) != 0)
             apply_rule(t, settings, i);
-    if (t->origin == 2)
+    if (t->origin == 2) {
+        refuse_old_hash(t, settings);
         drop_unknown(t, settings);
+    }
     translate_booleans(t, settings);
     translate_analysis(t, settings);
     replace_default(t, settings);

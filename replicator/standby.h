@@ -87,6 +87,7 @@ struct life {
     size_t shards;
     int64_t hits_max;     /* of one search */
     bool client_versions; /* rows go with the primary's `_version`; see replay.c */
+    uint64_t stale_seq;   /* then: up to it the standby may have newer than a row says */
     bool no_numbers;      /* the primary was of before 6.0: read by scrolls, and not audited */
     const char *unseedable; /* why its documents can't be read back; NULL: they can */
     char *type;     /* the mapping type that its documents have in engines before 7.0; NULL when not
@@ -239,6 +240,7 @@ struct standby {
     size_t bulk_bytes_now, bulks_now; /* AIMD */
     uint64_t last_read_time_us, oldest_open_time_us;
     uint64_t rows_done, rows_refused, bulks_sent, retries, stale;
+    uint64_t stale_seq; /* up to it a row may be older than what the standby has */
     uint64_t rate_mark_us, rate_rows;
     double rate;
 
@@ -369,6 +371,9 @@ MUST_USE enum status standby_load(struct standby *sb);
 
 /* ---- replay.c ---- */
 void replay_start(struct standby *sb, uint64_t next_seq);
+/* What is in the journal now may be older than what the standby has, and that means nothing: of LIFE,
+ * which was seeded or repaired, or of all (NULL), since it may have been replayed before. */
+void replay_may_be_stale(struct standby *sb, struct life *life);
 void replay_tick(struct standby *sb, uint64_t now_us);
 /* The settings have changed. */
 void replay_on_reload(struct standby *sb);

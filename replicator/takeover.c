@@ -318,6 +318,7 @@ static void takeover_on_end(struct script *script)
     if (sb->reread_to < sb->checkpoint)
         sb->reread_to = sb->checkpoint;
     audit_on_start(sb, start);
+    replay_may_be_stale(sb, NULL);
     replay_start(sb, start);
     if (!takeover_store(sb))
         return;

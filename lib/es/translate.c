@@ -92,6 +92,7 @@ static struct translator translator_for(const struct es_engine *target, struct t
     return (struct translator){
         .tr = tr,
         .line = line,
+        .no_lifecycle = target->no_lifecycle,
         .flat_objects =
             target->opensearch && (target->major > 2 || (target->major == 2 && target->minor >= 7)),
         .keeps_types = (line & LINES_TYPELESS) == 0,

@@ -6,8 +6,8 @@
  * time to time. What it can't have now is kept until the release.
  *
  * What must hold:
- *   - No policy is put before the lifecycle engine there was stopped: the takeover does that, and
- *     does not end before it has.
+ *   - No policy is put before the lifecycle engine there was told to stop and said yes: the
+ *     takeover does that, and does not end before it has.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -60,7 +60,7 @@ bool release_begin(struct standby *sb, bool force, char *why, size_t why_size)
 }
 
 /* Something that the operator has to look at when the cluster is released. */
-static void note_left(struct standby *sb, const char *format, ...)
+PRINTF_LIKE(2, 3) static void note_left(struct standby *sb, const char *format, ...)
 {
     char text[600];
     va_list args;

@@ -36,7 +36,8 @@ void translation_fini(struct translation *tr)
 }
 
 /* Adds a sentence that is not there yet: the same may be true of many fields. */
-static void add_sentence(json_t *list, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static void add_sentence(json_t *list, const char *format,
+                                                               va_list args)
 {
     char text[700];
     const json_t *one;

@@ -860,15 +860,22 @@ static bool goes_first(const struct definitions *defs, const struct change *chan
     return true;
 }
 
+/* The end of a policy goes behind that of the indices which named it: an engine keeps one that is
+ * in use. */
+static bool goes_last(const struct change *change)
+{
+    return change->body == NULL && strcmp(change->type, OBJECT_POLICY) == 0;
+}
+
 enum status definitions_write(struct definitions *defs, struct commit *commit,
                               struct journal_txn *txn)
 {
     enum status status = STATUS_OK;
     uint64_t high_term = sequencer_high_term(defs->core->sequencer);
-    for (int pass = 0; pass < 2; pass++)
+    for (int pass = 0; pass < 3; pass++)
         for (const struct change *c = defs->changes; status == STATUS_OK && c != NULL;
              c = c->next) {
-            if (goes_first(defs, c) != (pass == 0))
+            if ((goes_first(defs, c) ? 0 : goes_last(c) ? 2 : 1) != pass)
                 continue;
             status = write_change(c, (uint64_t)defs->version, high_term, commit, txn);
             if (status == STATUS_OK)

@@ -88,6 +88,7 @@ struct follower {
     "/_cluster/state/version,metadata?filter_path=cluster_uuid,metadata.cluster_uuid,version,"     \
     "metadata.templates,"                                                                          \
     "metadata.index_template,metadata.component_template,metadata.ingest,metadata.stored_scripts," \
+    "metadata.index_lifecycle.policies.*.policy,"                                                  \
     "metadata.data_stream,metadata.index-graveyard,metadata.indices.*.version,metadata.indices.*." \
     "*_version,"                                                                                   \
     "metadata.indices.*.state,metadata.indices.*.settings.index.uuid,"                             \

@@ -45,7 +45,7 @@ static void say_changes(const struct standby *sb, const char *what, const char *
 char *definition_translated(const struct standby *sb, const char *type, const char *name,
                             struct span body, bool say, char **refused)
 {
-    const struct es_engine target = {sb->opensearch, sb->major, sb->minor};
+    const struct es_engine target = {sb->opensearch, sb->major, sb->minor, sb->no_lifecycle};
     struct translation tr;
     json_t *before = json_tree(body), *after = json_deep_copy(before);
     translation_init(&tr);

@@ -192,6 +192,7 @@ struct standby {
     /* the engine there */
     bool opensearch;
     int major, minor;
+    bool no_lifecycle; /* it is an Elasticsearch without x-pack, or before 6.6 */
     char *cluster_uuid;
 
     /* .tandem */
@@ -254,6 +255,7 @@ struct standby {
     uint64_t pending_seq;
     bool objects_refused;        /* some object waits for another one */
     char objects_why[600];       /* what was refused last */
+    bool left_out_said;          /* that its engine can't have some of them */
     struct buffer objects_tried; /* key of the last one tried in this round; empty: none yet */
     uint64_t objects_next_us;
     uint64_t held_next_us;
@@ -325,6 +327,8 @@ const char *standby_state_name(const struct standby *sb);
 /* True when the standby's engine is at least Elasticsearch MAJOR.MINOR; OpenSearch, which began
  * from 7.10, is at least all that we ask for. */
 bool standby_at_least(const struct standby *sb, int major, int minor);
+/* True when it acts by lifecycle policies like Elasticsearch's (ILM), unless it is stopped. */
+bool standby_has_lifecycle(const struct standby *sb);
 uint64_t standby_lag_records(const struct standby *sb);
 uint64_t standby_lag_us(const struct standby *sb);
 
@@ -442,8 +446,11 @@ void objects_on_end(struct standby *sb);
  * (may be NULL) gets {type: {name: state}}: "applied", "refused", "waiting" (for the release);
  * those that are gone too. NULL: the table can't be read. The caller's. */
 json_t *objects_known(struct standby *sb, json_t *states);
-/* True for objects that a standby can't take before its release. */
-bool objects_wait_for_release(const struct standby *sb, const char *type);
+/* Why objects of TYPE are not put on the standby now, but kept until its release; NULL: they are.
+ */
+const char *objects_wait_why(const struct standby *sb, const char *type);
+/* How many the standby will not have at all, since its engine has no such thing. */
+size_t objects_left_out(struct standby *sb);
 /* The object is put, or deleted, once more, in its turn. False: the journal never told of it. */
 bool objects_put_again(struct standby *sb, const char *type, const char *name);
 /* Tries the next one that was refused again; all of them have their turn before the next round. */

@@ -36,7 +36,8 @@ void translation_fini(struct translation *tr)
 }
 
 /* Adds a sentence that is not there yet: the same may be true of many fields. */
-static void add_sentence(json_t *list, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static void add_sentence(json_t *list, const char *format,
+                                                               va_list args)
 {
     char text[700];
     const json_t *one;
@@ -92,6 +93,7 @@ static struct translator translator_for(const struct es_engine *target, struct t
     return (struct translator){
         .tr = tr,
         .line = line,
+        .no_lifecycle = target->no_lifecycle,
         .flat_objects =
             target->opensearch && (target->major > 2 || (target->major == 2 && target->minor >= 7)),
         .keeps_types = (line & LINES_TYPELESS) == 0,

@@ -288,8 +288,8 @@ def test_a_document_that_began_anew_behind_our_back(plain):
     plain.wait_caught_up()
     wait_seeded(plain, "w")
     must(plain.primary.url, "DELETE", "/w/thing/x")
-    assert plain.request("PUT", "/w/thing/x", {"n": "anew"}).json()["_version"] == 1
-    wait_until(lambda: get(plain.standby.url, "w", "x", "_doc").get("_source") == {"n": "anew"}, 60, "it is found")
+    assert must(plain.url, "PUT", "/w/thing/x", {"n": 77})["_version"] == 1
+    wait_until(lambda: get(plain.standby.url, "w", "x", "_doc").get("_source") == {"n": 77}, 60, "it is found")
     assert "above that of a new write (id x)" in open(plain.replicator.log_path).read()
     plain.wait_equal()
     # What is replayed once more means nothing.

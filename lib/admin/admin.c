@@ -460,9 +460,9 @@ static struct bufferevent *new_tls(struct event_base *base, void *arg)
 {
     SSL *ssl = SSL_new(arg);
 
-    return ssl == NULL ? NULL
-                       : bufferevent_openssl_socket_new(base, -1, ssl, BUFFEREVENT_SSL_ACCEPTING,
-                                                        BEV_OPT_CLOSE_ON_FREE);
+    CHECK(ssl != NULL); /* evhttp would speak in plain text instead */
+    return bufferevent_openssl_socket_new(base, -1, ssl, BUFFEREVENT_SSL_ACCEPTING,
+                                          BEV_OPT_CLOSE_ON_FREE);
 }
 
 struct admin *admin_new(struct loop *loop, struct access *access, const char *host, uint16_t port,

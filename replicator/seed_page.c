@@ -70,6 +70,7 @@ static void read_again(struct seed_page *page)
     if (page->backoff_us > SEED_BACKOFF_MAX_US)
         page->backoff_us = SEED_BACKOFF_MAX_US;
     page->retry_us = page->sb->world->now_us(page->sb) + page->backoff_us;
+    page->bytes = 0;
     page->state = PAGE_DUE;
 }
 

@@ -192,6 +192,7 @@ static void ask(struct verify_scan *scan)
     hits_search(&scan->call, verify_life(verify)->name, verify->shard,
                 verify_life(verify)->hits_max, scan->at, scan->upto);
     scan->call.answer_max = ANSWER_MAX;
+    scan->call.plain = !verify->sb->settings->seed_compress;
     scan->call.on_done = on_page;
     scan->call.arg = scan;
     scan->busy = true;

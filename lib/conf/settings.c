@@ -250,6 +250,8 @@ static const struct conf_row rows[] = {
     {"seed.latency_max", CONF_DURATION, AT(seed_latency_max), "2s", RELOAD,
      "A page that takes the primary longer than this makes the seed read smaller pages, and fewer at a time.",
      NULL, 1000, 600 * SECOND},
+    {"seed.compress", CONF_BOOL, AT(seed_compress), "false", RELOAD,
+     "Ask the primary to compress the pages. For a slow or paid way to it; it costs the primary and the replicator processor time."},
     {"seed.hours", CONF_TEXT, AT(seed_hours), "", RELOAD,
      "The hours in which a seed may read from the primary, as 22:00-06:00, in this machine's time zone. Empty: always. It goes on where it was.",
      NULL, 0, 0, check_hours},

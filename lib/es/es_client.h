@@ -47,6 +47,7 @@ struct es_call {
     uint64_t timeout_us;      /* from es_client_call to on_done, waiting included */
     size_t answer_max;        /* bytes, unpacked */
     bool once;                /* never sent twice */
+    bool plain;               /* its answer is not to come compressed */
     void (*on_done)(struct es_call *call);
     void *arg;
 

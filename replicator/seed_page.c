@@ -80,9 +80,11 @@ static void ask(struct seed_page *page, uint64_t now_us)
     hits_search(&page->call, seed->life->name, seed->shards[page->shard].number,
                 seed->life->hits_max, page->at, page->upto);
     page->call.answer_max = ANSWER_MAX;
+    page->call.plain = !page->sb->settings->seed_compress;
     page->call.timeout_us = TIMEOUT_US;
     page->call.on_done = on_read;
     page->call.arg = page;
+    page->bytes = seed_page_bytes(page->sb);
     page->asked_us = now_us;
     page->state = PAGE_ASKED;
     page->busy = true;
@@ -96,7 +98,7 @@ static bool ask_for_less(struct seed_page *page)
         return false;
     page->upto = page->at + (page->upto - page->at) / 2;
     page->seed->step = page->upto - page->at;
-    page->retry_us = 0;
+    page->retry_us = page->bytes = 0;
     page->state = PAGE_DUE;
     return true;
 }
@@ -155,6 +157,7 @@ static void on_read(struct es_call *call)
         read_again(page);
         return;
     }
+    page->bytes = call->answer.size;
     if (took > sb->settings->seed_latency_max)
         seed_slow_down(seed);
     confirm(page);
@@ -242,11 +245,11 @@ static void enqueue(struct seed_page *page, struct block *block)
     }
 }
 
-/* The next page is to be as large as a bulk. */
+/* The next page is to be as large as one should be. */
 static void fit_step(struct seed *seed, int64_t asked, int64_t rows, size_t bytes)
 {
     int64_t step = asked < STEP_MAX / 2 ? asked * 2 : STEP_MAX;
-    uint64_t target = seed->sb->conf->bulk_bytes;
+    uint64_t target = seed_page_bytes(seed->sb);
     if (bytes > target)
         step = (int64_t)((double)asked * (double)target / (double)bytes);
     else if (bytes > target / 2 || rows > PAGE_ROWS / 2)
@@ -309,7 +312,7 @@ static void end_writing(struct seed_page *page)
         read_again(page);
         return;
     }
-    page->backoff_us = page->retry_us = 0;
+    page->backoff_us = page->retry_us = page->bytes = 0;
     page->seed->explained += page->rows;
     page->at = page->upto;
     page->upto = page->to - page->at > page->seed->step ? page->at + page->seed->step : page->to;
@@ -334,6 +337,6 @@ void seed_page_turn(struct seed_page *page, uint64_t now_us)
     if (page->state == PAGE_READ && may_write(page))
         write_rows(page);
     if (page->state == PAGE_DUE && now_us >= page->retry_us && now_us >= page->sb->seed_next_us &&
-        seed_may_read(page->sb))
+        seed_may_read(page->sb) && seed_may_ask(page->sb))
         ask(page, now_us);
 }

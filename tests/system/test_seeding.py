@@ -206,7 +206,7 @@ narrow = seeding({"seed.mode": "manual", "standbys.window_bytes": "2MB", "standb
                  old=dict(count=30000, shards=2))
 
 
-def test_pages_are_read_while_others_wait_for_the_standby_up_to_half_of_the_window(narrow):
+def test_pages_are_read_ahead_up_to_half_of_the_window(narrow):
     wait_until(lambda: is_filling(narrow, "old"), 20, "it is filling")
     narrow.standby.pause()
     try:

@@ -10,6 +10,96 @@
 #define CONNECT_TIMEOUT_MS 2000L
 #define TIMEOUT_MS 10000L
 
+/* As the settings say; the same for all that one command asks. */
+static struct {
+    const struct settings *settings; /* borrowed */
+    struct buffer authorization; /* "Authorization: Bearer ...", wiped at the end; empty: none */
+    struct curl_slist *headers;
+} voice;
+
+/* The first token of an admin in TEXT, or else the first one at all: TEXT has lines of ROLE NAME
+ * TOKEN. */
+static struct span choose_token(struct span text)
+{
+    struct span chosen = SPAN_NONE;
+
+    while (text.size != 0) {
+        const char *end = memchr(text.data, '\n', text.size);
+        size_t size = end == NULL ? text.size : (size_t)(end - text.data);
+        struct buffer line = {0};
+        char role[16];
+        int token_at = 0, token_end = 0;
+        buffer_append(&line, text.data, size);
+        bool whole =
+            sscanf(buffer_cstr(&line), " %15s %*s %n%*s%n", role, &token_at, &token_end) == 1 &&
+            token_end > token_at && role[0] != '#';
+        secret_fini(&line);
+        struct span token = span_of(text.data + token_at, (size_t)(token_end - token_at));
+        if (whole && (chosen.size == 0 || strcmp(role, "admin") == 0))
+            chosen = token;
+        if (whole && strcmp(role, "admin") == 0)
+            break;
+        text = end == NULL ? SPAN_NONE : span_of(end + 1, text.size - size - 1);
+    }
+    return chosen;
+}
+
+static bool is_there(const char *path)
+{
+    return path != NULL && path[0] != '\0';
+}
+
+bool ask_begin(const struct settings *settings)
+{
+    const char *named = getenv("TANDEM_TOKEN_FILE");
+    const char *path = is_there(named) ? named : settings->ctl_token_file;
+    bool principals = !is_there(path);
+    struct buffer secret = {0};
+    char why[500];
+
+    voice.settings = settings;
+    if (principals)
+        path = settings->admin_tokens_file;
+    if (!is_there(path))
+        return true;
+    if (secret_read_file(path, &secret, why, sizeof why) != STATUS_OK) {
+        /* Not ours to read, perhaps: then a certificate has to do, or the answer says who we must
+         * be. */
+        if (!principals)
+            ctl_say("%s", why);
+        return principals;
+    }
+    struct span token = principals ? choose_token(buffer_span(&secret)) : buffer_span(&secret);
+    buffer_reserve(&voice.authorization, token.size + 64); /* once: it leaves no copies */
+    buffer_append_cstr(&voice.authorization, "Authorization: Bearer ");
+    buffer_append_span(&voice.authorization, token);
+    secret_fini(&secret);
+    voice.headers = curl_slist_append(NULL, buffer_cstr(&voice.authorization));
+    return true;
+}
+
+void ask_end(void)
+{
+    curl_slist_free_all(voice.headers);
+    voice.headers = NULL;
+    secret_fini(&voice.authorization);
+}
+
+static void speak(CURL *easy)
+{
+    const struct settings *s = voice.settings;
+    const char *ca = s->ctl_ca_file[0] != '\0' ? s->ctl_ca_file : s->admin_tls_certificate_file;
+
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, voice.headers);
+    if (s->admin_tls_certificate_file[0] == '\0')
+        return;
+    curl_easy_setopt(easy, CURLOPT_CAINFO, ca);
+    if (s->ctl_certificate_file[0] == '\0')
+        return;
+    curl_easy_setopt(easy, CURLOPT_SSLCERT, s->ctl_certificate_file);
+    curl_easy_setopt(easy, CURLOPT_SSLKEY, s->ctl_key_file);
+}
+
 static size_t on_bytes(char *bytes, size_t one, size_t size, void *arg)
 {
     struct ask_body *body = arg;
@@ -67,7 +157,10 @@ void ask(const struct conf_address *address, const char *method, const char *tar
     long status = 0;
 
     memset(answer, 0, sizeof *answer);
-    buffer_appendf(&url, "http://%s%s", address->text, target);
+    buffer_appendf(&url, "%s://%s%s",
+                   voice.settings->admin_tls_certificate_file[0] == '\0' ? "http" : "https",
+                   address->text, target);
+    speak(easy);
     curl_easy_setopt(easy, CURLOPT_URL, buffer_cstr(&url));
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, &body);
     if (strcmp(method, "POST") == 0)

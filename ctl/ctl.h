@@ -56,7 +56,10 @@ struct ask_body {
 /* A handle that is bounded in time, uses no proxy, and whose answer goes into a struct ask_body.
  * ERROR (CURL_ERROR_SIZE bytes) must live as long as it. The caller's. */
 CURL *ask_easy(char *error, long connect_timeout_ms, long timeout_ms);
-/* Asks METHOD TARGET at ADDRESS. Bounded in time and size. */
+/* How the admin addresses are spoken to, and as whom. False: it was said what is wrong. */
+MUST_USE bool ask_begin(const struct settings *settings);
+void ask_end(void);
+/* Asks METHOD TARGET at ADDRESS, as ask_begin() has said. Bounded in time and size. */
 void ask(const struct conf_address *address, const char *method, const char *target,
          struct answer *answer);
 void answer_fini(struct answer *answer);
@@ -81,5 +84,6 @@ enum ctl_exit ctl_repair(struct ctl *ctl);
 enum ctl_exit ctl_parked(struct ctl *ctl);
 enum ctl_exit ctl_wait(struct ctl *ctl);
 enum ctl_exit ctl_migrate_check(struct ctl *ctl);
+enum ctl_exit ctl_history(struct ctl *ctl);
 
 #endif

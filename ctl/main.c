@@ -37,15 +37,18 @@ static const char help[] =
     "  wait NAME                       until NAME has all that the journal holds now, and nothing "
     "is "
     "filling\n"
-    "  audit                           is every operation of the primary accounted for?\n"
-    "  verify [--index PATTERN]        compare a standby with the primary, document by document, and "
+    "  audit [--json]                  is every operation of the primary accounted for?\n"
+    "  verify [--index PATTERN]        compare a standby with the primary, document by document, "
+    "and "
     "definitions\n"
     "  repair [--index PATTERN]        the same, and say what would be written; --apply writes it\n"
-    "                                  --json: what was found, for scripts; verify --sample 5%: only "
+    "                                  --json: what was found, for scripts; verify --sample 5%: "
+    "only "
     "a part, at random\n"
     "  parked list [--standby NAME]    rows that a standby refused\n"
     "  parked retry --seq N | --all    send them again          [--standby NAME]\n"
     "  parked drop --seq N | --all     give them up for good    [--standby NAME]\n"
+    "  history [--json] [--all]        what was decided, by whom, and what came of it\n"
     "  adopt                           go on without the journal that was lost; every index is "
     "filling then\n"
     "  journal dump [--from SEQ] [--index I] [--id X]\n"
@@ -152,6 +155,10 @@ static enum ctl_exit ctl_check_config(struct ctl *ctl)
     good &= check_file("primary.ca_file", settings->primary_ca_file, false);
     good &= check_file("proxy.tls_certificate_file", settings->proxy_tls_certificate_file, false);
     good &= check_file("proxy.tls_key_file", settings->proxy_tls_key_file, true);
+    good &= check_file("admin.tokens_file", settings->admin_tokens_file, true);
+    good &= check_file("admin.tls_certificate_file", settings->admin_tls_certificate_file, false);
+    good &= check_file("admin.tls_key_file", settings->admin_tls_key_file, true);
+    good &= check_file("admin.client_ca_file", settings->admin_client_ca_file, false);
     for (size_t i = 0; i < settings->standbys_count; i++) {
         good &=
             check_credentials("standbys.credentials_file", settings->standbys[i].credentials_file);
@@ -229,6 +236,7 @@ static const struct {
     {"journal", ctl_journal, true},
     {"docs", ctl_docs, false},
     {"migrate-check", ctl_migrate_check, true},
+    {"history", ctl_history, true},
     {"check-config", ctl_check_config, true},
 };
 
@@ -244,7 +252,9 @@ static enum ctl_exit run(struct ctl *ctl)
             ctl_say("%s", why);
             return CTL_REFUSED;
         }
-        enum ctl_exit result = commands[i].run(ctl);
+        bool ready = ctl->settings == NULL || ask_begin(ctl->settings);
+        enum ctl_exit result = ready ? commands[i].run(ctl) : CTL_REFUSED;
+        ask_end();
         settings_free(ctl->settings);
         return result;
     }

@@ -450,8 +450,7 @@ static bool check_old_scripts(struct check *check)
         translation_init(&tr);
         buffer_appendf(&why,
                        "before 5.0 it is a document of the index " OLD_SCRIPTS
-                       ", which is not replicated: write it anew on the new cluster, and name it "
-                       "in replicate.exclude here%s%s",
+                       ", which is not replicated: write it anew on the new cluster%s%s",
                        against == NULL ? "" : "; ", against == NULL ? "" : against);
         tr.refused = bytes_strdup(buffer_cstr(&why));
         if (!settings_excludes(check->ctl->settings, span_cstr(id)))

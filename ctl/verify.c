@@ -342,6 +342,8 @@ static void show_audited(const json_t *index)
 
     printf("  %s: %s%s%s\n", json_text(index, "index", "?"), json_text(index, "state", "?"),
            *why == '\0' ? "" : ": ", why);
+    if (json_array_size(complete) == 0)
+        return; /* nothing was counted */
     fputs("      complete up to", stdout);
     json_array_foreach(complete, at, one)
         printf("%s %" JSON_INTEGER_FORMAT, at == 0 ? "" : ",", json_integer_value(one));
@@ -350,28 +352,33 @@ static void show_audited(const json_t *index)
            number(index, "holes"), number(index, "found"), number(index, "unexplained"));
 }
 
-/* True when all that can be audited is. */
-static bool show_audit(const struct standby_settings *standby, const json_t *report)
+static void show_audit(const struct standby_settings *standby, const json_t *report)
 {
     const json_t *index;
-    size_t at, open = 0;
+    size_t at;
 
     printf("standby %s", standby->name);
     if (!json_is_true(json_object_get(report, "on"))) {
         puts(": the audit is off (audit.interval: 0s)");
-        return false;
+        return;
     }
     if (json_is_number(json_object_get(report, "clean_age_s")))
         printf(": everything was in order %.0f s ago\n",
                json_number_value(json_object_get(report, "clean_age_s")));
     else
         puts(": it has not found everything in order yet");
-    json_array_foreach(json_object_get(report, "indices"), at, index)
-    {
-        show_audited(index);
-        open += strcmp(json_text(index, "state", ""), "audited") != 0;
-    }
-    return open == 0;
+    json_array_foreach(json_object_get(report, "indices"), at, index) show_audited(index);
+}
+
+/* True when all that can be audited is. */
+static bool all_is_audited(const json_t *report)
+{
+    const json_t *index;
+    size_t at, open = 0;
+
+    json_array_foreach(json_object_get(report, "indices"), at, index) open +=
+        strcmp(json_text(index, "state", ""), "audited") != 0;
+    return open == 0 && json_is_true(json_object_get(report, "on"));
 }
 
 enum ctl_exit ctl_audit(struct ctl *ctl)
@@ -386,7 +393,11 @@ enum ctl_exit ctl_audit(struct ctl *ctl)
     enum ctl_exit result = answer.exit;
     if (result != CTL_DONE)
         ctl_say("audit %s: %s", standby->name, answer.why);
-    else if (!show_audit(standby, answer.json))
+    else if (wish.json && json_dumpf(answer.json, stdout, JSON_INDENT(2)) == 0)
+        putchar('\n');
+    else
+        show_audit(standby, answer.json);
+    if (result == CTL_DONE && !all_is_audited(answer.json))
         result = CTL_INCOMPLETE;
     answer_fini(&answer);
     return result;

@@ -407,9 +407,12 @@ static const char *with_client_versions(const struct exchange *ex, const struct 
 static bool refuse_client_versions(struct exchange *ex, const char *name)
 {
     reply_error(&ex->reply, 400, "tandem_client_versions", "not-applied",
-                "the clients of index %s set the versions of its documents "
-                "(replicate.client_versions), and a write by query has none of theirs: write its "
-                "documents one by one, with their versions",
+                core_has_numbers(ex->core)
+                    ? "the clients of index %s set the versions of its documents "
+                      "(replicate.client_versions), and a write by query has none of theirs: write "
+                      "its documents one by one, with their versions"
+                    : "what a write by query left in index %s can't be told in an engine of before "
+                      "6.0: read the documents with a scroll and write them in bulks",
                 name);
     return false;
 }

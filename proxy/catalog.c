@@ -50,6 +50,7 @@ void catalog_index_unref(struct catalog_index *index)
     free(index->uuid);
     free(index->key);
     free(index->stream);
+    free(index->type);
     free(index->definition);
     free(index);
 }

@@ -51,6 +51,8 @@ struct catalog_index {
     bool unsynced; /* translog.durability is async: acknowledged operations can be lost by the
                       primary */
     bool client_versions; /* its clients set the versions, and a standby has them too */
+    char *type; /* before 6.0: the type of its documents; several types, with commas between them,
+                   can't be replicated; NULL: it has none yet */
     enum birth birth;
     struct life_flags *flags; /* borrowed */
     char *definition; /* JSON journaled for it last; NULL for indices that are not replicated */

@@ -100,8 +100,15 @@ bool core_excludes(const struct core *core, struct span index)
            (stream.size != 0 && settings_excludes(core->settings, stream));
 }
 
+bool core_has_numbers(const struct core *core)
+{
+    return !core->engine.known || core->engine.opensearch || core->engine.major >= 6;
+}
+
 bool core_keeps_client_versions(const struct core *core, struct span index)
 {
+    if (!core_has_numbers(core))
+        return true; /* there is nothing else that orders the states of a document */
     /* What is behind a data stream takes no versions of clients. */
     return settings_keeps_client_versions(core->settings, index) && stream_of(index).size == 0;
 }

@@ -111,7 +111,10 @@ const char *proxy_state_name(enum proxy_state state);
 const char *core_refuses_writes(struct core *core);
 /* True when INDEX (decoded name) is excluded from replication by the settings. */
 bool core_excludes(const struct core *core, struct span index);
-/* True when INDEX (decoded name), new today, would be replicated with its clients' own versions. */
+/* False: the primary is of before 6.0, and has no sequence numbers; see docs/old-engines.md. */
+bool core_has_numbers(const struct core *core);
+/* True when INDEX (decoded name), new today, would be replicated with its clients' own versions, or
+ * with the primary's where there are no numbers. */
 bool core_keeps_client_versions(const struct core *core, struct span index);
 /* True when the setting unreplicated.allow has WORD. */
 bool core_allows(const struct core *core, const char *word);

@@ -350,6 +350,18 @@ bool definitions_take_indices(struct definitions *defs, struct span body)
 
 /* ---- births ---- */
 
+/* Before 6.0: as far as it can be told since the shard was started. */
+static bool never_written(const json_t *copy)
+{
+    const json_t *seq_no = json_object_get(copy, "seq_no"), *docs = json_object_get(copy, "docs"),
+                 *indexing = json_object_get(copy, "indexing");
+    if (seq_no != NULL)
+        return integer_of(seq_no, "max_seq_no") == -1;
+    return docs != NULL && indexing != NULL && integer_of(docs, "count") == 0 &&
+           integer_of(docs, "deleted") == 0 && integer_of(indexing, "index_total") == 0 &&
+           integer_of(indexing, "delete_total") == 0;
+}
+
 static void birth_by_stats(struct seen_index *seen, const json_t *index)
 {
     const char *shard;
@@ -363,7 +375,7 @@ static void birth_by_stats(struct seen_index *seen, const json_t *index)
             if (!json_is_true(json_object_get(json_object_get(copy, "routing"), "primary")))
                 continue;
             primaries++;
-            empty = empty && integer_of(json_object_get(copy, "seq_no"), "max_seq_no") == -1;
+            empty = empty && never_written(copy);
         }
     }
     if (!empty)
@@ -512,6 +524,23 @@ static bool names_pipeline(const char *pipeline)
     return *pipeline != '\0' && strcmp(pipeline, "_none") != 0;
 }
 
+/* The names of the types in MAPPINGS with commas between them, the caller's; NULL: there are none.
+ */
+static char *types_of(const json_t *mappings)
+{
+    struct buffer names = {0};
+    const char *type;
+    json_t *mapping;
+    json_object_foreach((json_t *)(uintptr_t)mappings, type, mapping)
+    {
+        if (strcmp(type, "_default_") != 0)
+            buffer_appendf(&names, "%s%s", names.size != 0 ? "," : "", type);
+    }
+    char *text = names.size == 0 ? NULL : bytes_strdup(buffer_cstr(&names));
+    buffer_fini(&names);
+    return text;
+}
+
 static void read_flags(struct definitions *defs, struct catalog_index *index, const json_t *detail)
 {
     const json_t *settings = json_object_get(json_object_get(detail, "settings"), "index");
@@ -532,6 +561,8 @@ static void read_flags(struct definitions *defs, struct catalog_index *index, co
     index->source_hidden = mappings != NULL && strstr(mappings, "\"_source\":{") != NULL;
     index->unsynced =
         strcmp(text_of(json_object_get(settings, "translog"), "durability"), "async") == 0;
+    if (!core_has_numbers(defs->core))
+        index->type = types_of(json_object_get(detail, "mappings"));
     free(mappings);
 }
 
@@ -546,21 +577,25 @@ static json_t *mappings_of(const struct engine *engine, const json_t *detail)
 }
 
 /* The JSON that is journaled for a life. */
-static char *definition_text(const struct engine *engine, const struct seen_index *seen,
+static char *definition_text(const struct core *core, const struct seen_index *seen,
                              bool client_versions, const json_t *detail)
 {
+    /* 2.4 tells the same in another order each time. */
+    size_t order = core_has_numbers(core) ? 0 : JSON_SORT_KEYS;
     json_t *json = json_pack(
         "{s:s, s:s, s:s, s:s, s:s, s:i, s:i, s:O?, s:O?, s:O?}", "name", seen->name, "uuid",
         seen->uuid, "key", seen->key, "state", seen->closed ? "close" : "open", "born",
         birth_words[seen->birth_found], "number_of_shards", (int)seen->shards, "routing_num_shards",
         (int)seen->routing_shards, "settings", json_object_get(detail, "settings"), "mappings",
-        mappings_of(engine, detail), "aliases", json_object_get(detail, "aliases"));
+        mappings_of(&core->engine, detail), "aliases", json_object_get(detail, "aliases"));
     if (seen->stream != NULL)
         json_object_set_new(json, "aliases",
                             streams_aliases(seen, json_object_get(detail, "aliases")));
     if (client_versions)
         json_object_set_new(json, "versions", json_string("client"));
-    char *text = json_dumps(json, JSON_COMPACT);
+    if (!core_has_numbers(core))
+        json_object_set_new(json, "numbers", json_string("none"));
+    char *text = json_dumps(json, JSON_COMPACT | order);
     json_decref(json);
     return text;
 }
@@ -616,7 +651,7 @@ static struct catalog_index *index_new(struct definitions *defs, const struct se
             ? old->changed_us
             : defs->core->now_us(defs->core);
     read_flags(defs, index, detail);
-    index->definition = definition_text(&defs->core->engine, seen, life->client_versions, detail);
+    index->definition = definition_text(defs->core, seen, life->client_versions, detail);
     if (life->definition == NULL || life->gone ||
         strcmp(life->definition, index->definition) != 0) {
         add_change(defs, "index", seen->key, index->definition, life->incarnation);

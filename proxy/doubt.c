@@ -9,6 +9,9 @@
  *     TERMS   the primary term t of each shard concerned
  *     STATS   max_seq_no m of its primary copy, until its global checkpoint has reached the first
  *             m: a replica may answer the read, and an isolated former primary never gets there
+ *     An engine before 6.0 has neither terms nor numbers. There the writes of a document take
+ * turns, and the primary copy is read: TERMS, STATS and TERMS_AGAIN are left out.
+ *
  *     READ    a realtime _mget. Found: a probed row with its own numbers. Not found: a negative
  *             row (t, m): every state that was replaced by then is below it, every later write
  *             above it
@@ -366,20 +369,25 @@ static void names_known(struct doubt *d)
 static void take_stats(struct doubt *d, struct span body)
 {
     if (shard_facts_take_stats(&d->facts, body) || ++d->stats_tries >= GLOBAL_CHECKPOINT_TRIES) {
-        d->read_from = 0;
-        d->any_read = false;
-        d->read_at_once = DOUBT_READ_AT_ONCE;
-        doubt_ask_read(d); /* shards that are not ready are not read */
+        doubt_begin_reading(d); /* shards that are not ready are not read */
         return;
     }
     d->stats_at_us = d->core->now_us(d->core) + GLOBAL_CHECKPOINT_WAIT_US;
 }
 
 /* Judges what was read of P; false when it is older than what is known: a stale copy answered. */
-static bool judge_probe(struct probe *p, const struct shard_fact *fact)
+static bool judge_probe(const struct doubt *d, struct probe *p, const struct shard_fact *fact)
 {
     const struct watch *w = p->from_watch;
     bool knows = w != NULL && watch_knows(w, p->target);
+    if (!core_has_numbers(d->core)) {
+        /* It was read from the primary copy, while nobody else writes it. Versions may begin anew
+         * when a document was deleted for long. */
+        p->row = !p->found || !knows || !w->found || p->seq_no != w->seq_no;
+        p->term = 1;
+        p->seq_no = p->found ? p->seq_no : 0;
+        return true;
+    }
     if (!p->found) {
         p->term = fact->term;
         p->seq_no = fact->max_seq_no;
@@ -422,6 +430,8 @@ static bool take_read(struct doubt *d, struct span body)
             return false;
         if (doc.failed)
             continue;
+        if (!core_has_numbers(d->core))
+            mget_by_version(&doc);
         if (doc.found && !doc.has_numbers) {
             follower_note_diverged(d->core, span_cstr(p->target->name), WHY_NO_NUMBERS);
             p->answered = true; /* and no row: nothing says which state is newer */
@@ -433,7 +443,7 @@ static bool take_read(struct doubt *d, struct span body)
         p->version = doc.version;
         p->source = arena_copy(&d->arena, doc.source);
         p->routing = decoded(d, doc.routing);
-        p->answered = judge_probe(p, shard_facts_get(&d->facts, p->target->name, p->shard));
+        p->answered = judge_probe(d, p, shard_facts_get(&d->facts, p->target->name, p->shard));
     }
     return true;
 }

@@ -50,8 +50,22 @@ static bool append_targets(struct doubt *d, struct buffer *out)
     return true;
 }
 
+/* There are no terms to be asked for. */
+static void pass_terms(struct doubt *d, enum step step)
+{
+    doubt_set_step(d, step);
+    if (step == STEP_TERMS_AGAIN)
+        doubt_finish_batch(d);
+    else
+        doubt_begin_reading(d);
+}
+
 void doubt_ask_terms(struct doubt *d, enum step step)
 {
+    if (!core_has_numbers(d->core)) {
+        pass_terms(d, step);
+        return;
+    }
     struct buffer target = {0};
     buffer_append_cstr(&target, "/_cluster/state/metadata/");
     bool any = append_targets(d, &target);
@@ -83,7 +97,7 @@ void doubt_ask_stats(struct doubt *d)
 bool doubt_probe_is_readable(struct doubt *d, const struct probe *p)
 {
     return p->target != NULL && !p->unreadable &&
-           shard_facts_ready(&d->facts, p->target->name, p->shard);
+           (!core_has_numbers(d->core) || shard_facts_ready(&d->facts, p->target->name, p->shard));
 }
 
 static void append_get(struct buffer *body, const struct probe *p)
@@ -99,11 +113,21 @@ static void append_get(struct buffer *body, const struct probe *p)
     buffer_append_cstr(body, p->read_source ? "}" : ",\"_source\":false}");
 }
 
+void doubt_begin_reading(struct doubt *d)
+{
+    d->read_from = 0;
+    d->any_read = false;
+    d->read_at_once = DOUBT_READ_AT_ONCE;
+    doubt_ask_read(d);
+}
+
 void doubt_ask_read(struct doubt *d)
 {
     struct buffer *body = &d->call.body;
     size_t count = 0;
-    ask(d, STEP_READ, "POST", "/_mget?realtime=true");
+    ask(d, STEP_READ, "POST",
+        core_has_numbers(d->core) ? "/_mget?realtime=true"
+                                  : "/_mget?realtime=true&preference=_primary");
     buffer_append_cstr(body, "{\"docs\":[");
     for (d->read_to = d->read_from; d->read_to < d->probe_count && count < d->read_at_once;
          d->read_to++) {

@@ -94,6 +94,8 @@ bool doubt_probe_is_readable(struct doubt *d, const struct probe *p);
  */
 void doubt_ask_terms(struct doubt *d, enum step step);
 void doubt_ask_stats(struct doubt *d);
+/* The first _mget. */
+void doubt_begin_reading(struct doubt *d);
 /* The next _mget; what was read is looked at again for its terms when all have been. */
 void doubt_ask_read(struct doubt *d);
 /* What the next name that is date mathematics means now; false when there is none. */

@@ -58,14 +58,15 @@ struct follower {
     struct definitions defs;
     enum step step; /* moved by follower_set_step() only */
     struct es_call call;
-    bool adopting;         /* the version may go backwards once */
-    bool first;            /* no read was completed since the start */
-    bool warned;           /* since then, of reads that fail */
-    bool births_pending;   /* somebody's birth could not be told yet */
-    bool births_by_stats;  /* what was there at the start is judged by its content: how it came to be
-                              says nothing; as long as that is pending, new indices too */
-    uint64_t next_us;      /* of the next read */
-    uint64_t begun_us;     /* of the present read */
+    char state_uuid[64];  /* before 6.0: of the state that was read last */
+    bool adopting;        /* the version may go backwards once */
+    bool first;           /* no read was completed since the start */
+    bool warned;          /* since then, of reads that fail */
+    bool births_pending;  /* somebody's birth could not be told yet */
+    bool births_by_stats; /* what was there at the start is judged by its content: how it came to be
+                             says nothing; as long as that is pending, new indices too */
+    uint64_t next_us;     /* of the next read */
+    uint64_t begun_us;    /* of the present read */
     uint64_t seq_at_begin; /* durable records when it began */
     size_t kind;           /* of the objects being read */
     const struct catalog *old;
@@ -84,7 +85,8 @@ struct follower {
 };
 
 #define STATE_TARGET                                                                               \
-    "/_cluster/state/version,metadata?filter_path=cluster_uuid,version,metadata.templates,"        \
+    "/_cluster/state/version,metadata?filter_path=cluster_uuid,metadata.cluster_uuid,version,"     \
+    "metadata.templates,"                                                                          \
     "metadata.index_template,metadata.component_template,metadata.ingest,metadata.stored_scripts," \
     "metadata.data_stream,metadata.index-graveyard,metadata.indices.*.version,metadata.indices.*." \
     "*_version,"                                                                                   \
@@ -92,6 +94,14 @@ struct follower {
     "metadata.indices.*.settings.index.history.uuid,metadata.indices.*.settings.index.number_of_"  \
     "shards,"                                                                                      \
     "metadata.indices.*.routing_num_shards,metadata.indices.*.primary_terms"
+
+#define BIRTHS_BY_RECOVERY "/_recovery?filter_path=*.shards.id,*.shards.type,*.shards.primary"
+#define BIRTHS_BY_NUMBERS                                                                          \
+    "/_stats/docs?level=shards&ignore_unavailable=true&filter_path=indices.*.shards.*.seq_no,"     \
+    "indices.*.shards.*.routing"
+#define BIRTHS_BY_COUNTS                                                                           \
+    "/_stats/docs,indexing?level=shards&ignore_unavailable=true&filter_path="                      \
+    "indices.*.shards.*.routing,indices.*.shards.*.docs,indices.*.shards.*.indexing"
 
 static void on_answer(struct es_call *call);
 static void on_committed(struct commit *commit);
@@ -186,6 +196,7 @@ static void fail_read(struct follower *f, const char *what, const char *why)
     if (was || !f->warned)
         log_warn("primary", "its cluster state cannot be read, retrying: %s", f->why);
     f->warned = true;
+    f->state_uuid[0] = '\0';
     memset(f->defs.section_hash, 0,
            sizeof f->defs.section_hash); /* read again what was not taken in */
     end_read(f, false);
@@ -399,6 +410,12 @@ static void next_objects(struct follower *f)
     finish_state(f);
 }
 
+/* 2.4 calls all recoveries of primaries the same. */
+static bool births_are_by_stats(const struct follower *f)
+{
+    return f->births_by_stats || (!f->core->engine.opensearch && f->core->engine.major < 5);
+}
+
 static void next_births(struct follower *f)
 {
     struct buffer names = {0}, target = {0};
@@ -406,13 +423,9 @@ static void next_births(struct follower *f)
     if (any) {
         buffer_append_char(&target, '/');
         buffer_append_span(&target, buffer_span(&names));
-        buffer_append_cstr(
-            &target,
-            f->births_by_stats
-                ? "/_stats/"
-                  "docs?level=shards&ignore_unavailable=true&filter_path=indices.*.shards.*.seq_no,"
-                  "indices.*.shards.*.routing"
-                : "/_recovery?filter_path=*.shards.id,*.shards.type,*.shards.primary");
+        buffer_append_cstr(&target, !births_are_by_stats(f)     ? BIRTHS_BY_RECOVERY
+                                    : core_has_numbers(f->core) ? BIRTHS_BY_NUMBERS
+                                                                : BIRTHS_BY_COUNTS);
         ask(f, STEP_BIRTHS, buffer_cstr(&target));
     }
     buffer_fini(&names);
@@ -469,6 +482,9 @@ static bool check_identity(struct follower *f, struct span body, int64_t *versio
 {
     json_t *json = json_tree(body);
     const char *uuid = json_string_value(json_object_get(json, "cluster_uuid"));
+    if (uuid == NULL) /* before 6.0 */
+        uuid =
+            json_string_value(json_object_get(json_object_get(json, "metadata"), "cluster_uuid"));
     bool ok = false, wrong = false;
     *version = f->defs.version_base + json_integer_value(json_object_get(json, "version"));
     if (uuid == NULL || strcmp(uuid, "_na_") == 0) {
@@ -493,14 +509,38 @@ static bool check_identity(struct follower *f, struct span body, int64_t *versio
     return ok;
 }
 
+/* There is something left to be read, although nothing moved. */
+static bool must_look(const struct follower *f)
+{
+    return f->births_pending || f->defs.incomplete || f->defs.dead_count != 0 ||
+           f->defs.changes != NULL;
+}
+
+/* Before 6.0 the short answer does not name the cluster, but each state of any cluster has an id of
+ * its own. */
+static void on_state_uuid(struct follower *f, struct span body)
+{
+    json_t *json = json_tree(body);
+    const char *uuid = json_string_value(json_object_get(json, "state_uuid"));
+    bool known = f->old != NULL && uuid != NULL && strcmp(uuid, f->state_uuid) == 0;
+    snprintf(f->state_uuid, sizeof f->state_uuid, "%s", uuid == NULL ? "" : uuid);
+    json_decref(json);
+    if (known && !must_look(f))
+        complete_read(f);
+    else
+        ask(f, STEP_STATE, STATE_TARGET);
+}
+
 static void on_version(struct follower *f, struct span body)
 {
     int64_t version;
+    if (!core_has_numbers(f->core)) {
+        on_state_uuid(f, body);
+        return;
+    }
     if (!check_identity(f, body, &version))
         return;
-    bool moved = f->old == NULL || version != f->old->version || f->births_pending ||
-                 f->defs.incomplete || f->defs.dead_count != 0 || f->defs.changes != NULL;
-    if (moved)
+    if (f->old == NULL || version != f->old->version || must_look(f))
         ask(f, STEP_STATE, STATE_TARGET);
     else
         complete_read(f);
@@ -535,6 +575,8 @@ static void on_answer(struct es_call *call)
         on_version(f, body);
         return;
     case STEP_STATE:
+        if (!core_has_numbers(f->core) && !check_identity(f, body, &(int64_t){0}))
+            return;
         ok = definitions_take_state(&f->defs, body, f->old);
         if (ok)
             next_indices(f);
@@ -546,7 +588,7 @@ static void on_answer(struct es_call *call)
         break;
     case STEP_BIRTHS:
         if (!missing)
-            definitions_take_births(&f->defs, body, f->births_by_stats);
+            definitions_take_births(&f->defs, body, births_are_by_stats(f));
         next_births(f);
         break;
     case STEP_OBJECTS: /* 404: there are none; 400: this engine has no such thing */
@@ -572,7 +614,7 @@ static void begin_read(struct follower *f, uint64_t now_us)
     f->begun_us = now_us;
     f->seq_at_begin = sequencer_last_seq(f->core->sequencer);
     f->old = catalog_get(&f->core->catalog);
-    ask(f, STEP_VERSION, "/_cluster/state/version?filter_path=cluster_uuid,version");
+    ask(f, STEP_VERSION, "/_cluster/state/version?filter_path=cluster_uuid,version,state_uuid");
 }
 
 uint64_t follower_tick(struct follower *f, uint64_t now_us)

@@ -27,7 +27,9 @@
 #include "conf/settings.h"
 #include "http/message.h"
 #include "proxy/core.h"
+#include "proxy/endpoints.h"
 #include "proxy/follower.h"
+#include "proxy/history_journal.h"
 #include "proxy/replicators.h"
 #include "proxy/report.h"
 #include "proxy/trace.h"
@@ -46,6 +48,8 @@ struct program {
     struct es_client *client;
     struct workers *workers;
     struct replicators *replicators;
+    struct access *access;
+    struct history_journal *history;
     struct admin *admin;
     struct report report;
     struct loop_timer tick, retention;
@@ -124,20 +128,30 @@ static void answer_adopt(struct admin_request *request, void *arg)
 {
     struct program *program = arg;
     follower_adopt(program->core.follower);
-    admin_reply_json(request, 200, json_pack("{s:b}", "adopted", 1));
+    history_journal_add(program->history, "adopt", "the cluster that answers now is the primary",
+                        request, json_pack("{s:b}", "adopted", 1));
 }
 
 static bool start_admin(struct program *program, char *why, size_t why_size)
 {
     const struct conf_address *at = &program->settings->proxy_admin;
-    program->admin = admin_new(program->loop, at->host, at->port, why, why_size);
+    program->access = access_open(program->settings, why, why_size);
+    if (program->access != NULL)
+        program->admin =
+            admin_new(program->loop, program->access, at->host, at->port, why, why_size);
     if (program->admin == NULL)
         return false;
     program->report = (struct report){&program->core, program->replicators, program->workers,
                                       program->client, clock_now_us()};
-    admin_route(program->admin, "GET", "/_tandem/status", answer_status, &program->report);
-    admin_route(program->admin, "GET", "/_tandem/metrics", answer_metrics, &program->report);
-    admin_route(program->admin, "POST", "/_tandem/adopt", answer_adopt, program);
+    admin_route(program->admin, ADMIN_VIEWER, "GET", "/_tandem/status", answer_status,
+                &program->report);
+    admin_route(program->admin, ADMIN_VIEWER, "GET", "/_tandem/metrics", answer_metrics,
+                &program->report);
+    admin_route(program->admin, ADMIN_VIEWER, "GET", "/metrics", answer_metrics, &program->report);
+    admin_route(program->admin, ADMIN_ADMIN, "POST", "/_tandem/adopt", answer_adopt, program);
+    admin_route(program->admin, ADMIN_VIEWER, "GET", "/_tandem/history", history_journal_answer,
+                program->history);
+    endpoints_route(program->admin, &program->report);
     return true;
 }
 
@@ -176,6 +190,22 @@ static void log_lines(const char *what, const struct buffer *lines)
     }
 }
 
+static void note_reload(struct program *program, const struct buffer *changed,
+                        const struct buffer *restart)
+{
+    struct buffer text = {0};
+    if (changed->size == 0 && restart->size == 0)
+        buffer_append_cstr(&text, "nothing was changed");
+    buffer_append_span(&text, buffer_span(changed));
+    if (restart->size != 0)
+        buffer_appendf(&text, "after a restart: %.*s", (int)restart->size, restart->data);
+    for (size_t i = 0; i < text.size; i++) /* a line for each, and none in a sentence */
+        if (text.data[i] == '\n')
+            text.data[i] = ';';
+    history_journal_add(program->history, "reload", buffer_cstr(&text), NULL, NULL);
+    buffer_fini(&text);
+}
+
 static void on_reload(evutil_socket_t sig, short what, void *arg)
 {
     struct program *program = arg;
@@ -198,7 +228,10 @@ static void on_reload(evutil_socket_t sig, short what, void *arg)
     log_set_level((enum log_level)fresh->log_level);
     log_lines("", &changed);
     log_lines("takes effect after a restart: ", &restart);
+    if (!access_reload(program->access, fresh, why, sizeof why))
+        log_error("proxy", "reload: the tokens stay as they were: %s", why);
     log_info("proxy", "reload: done");
+    note_reload(program, &changed, &restart);
     buffer_fini(&changed);
     buffer_fini(&restart);
 }
@@ -309,6 +342,7 @@ static int run(struct program *program)
     program->loop = loop_new("control");
     make_world(program, authorization);
     secret_free(authorization);
+    program->history = history_journal_new(&program->core);
     if (core_init(&program->core, why, sizeof why) != STATUS_OK ||
         workers_open(&program->workers, program->settings, &program->core, why, sizeof why) !=
             STATUS_OK ||
@@ -317,6 +351,7 @@ static int run(struct program *program)
         return cannot_start(why);
     catch_signals(program);
     sequencer_start(program->core.sequencer);
+    history_journal_add(program->history, "start", "version " TANDEM_VERSION, NULL, NULL);
     workers_start(program->workers);
     loop_timer_init(&program->tick, program->loop, on_tick);
     loop_timer_init(&program->retention, program->loop, on_retention);
@@ -340,11 +375,13 @@ static void stop(struct program *program)
     for (size_t i = 0; i < COUNT_OF(program->signals); i++)
         event_del(&program->signals[i]);
     admin_free(program->admin);
+    access_free(program->access);
     replicators_free(program->replicators);
     uint64_t open = sequencer_open_intents(program->core.sequencer);
     core_fini(&program->core);
     es_client_free(program->client);
     workers_free(program->workers);
+    history_journal_free(program->history);
     journal_close(program->core.journal);
     loop_free(program->loop);
     settings_free(program->settings);

@@ -214,6 +214,33 @@ static bool may_inject(const struct write_item *item)
            (item->index == NULL || !item->index->no_id_injection);
 }
 
+/* ---- what can't be replicated from engines before 6.0 ---- */
+
+/* The engines since know one type in an index, and one document of an id. False: refused. */
+static bool type_fits(struct exchange *ex, const struct write_item *item)
+{
+    const char *type = item->index == NULL ? NULL : item->index->type;
+    if (type == NULL || item->unreplicated || item->type.size == 0 ||
+        span_equal(item->type, span_cstr(type)))
+        return true;
+    reply_error(
+        &ex->reply, 400, "tandem_types", "not-applied",
+        strchr(type, ',') == NULL
+            ? "index %s has documents of the type %s, and a second type can't be replicated: "
+              "write %.*s to an index of its own, or put the index into replicate.exclude"
+            : "index %s has documents of the types %s, and only one can be replicated: give "
+              "%.*s an index of its own, or put the index into replicate.exclude",
+        item->index->name, type, (int)item->type.size, item->type.data);
+    return false;
+}
+
+static bool refuse_force(struct exchange *ex)
+{
+    return refuse(ex, 400, "tandem_version_force",
+                  "version_type=force may set a version below the one that is there, and a standby "
+                  "would keep the newer: use external_gte");
+}
+
 /* ---- what the client asked `_source` to be, as a filter_path ---- */
 
 static void append_names(struct buffer *out, struct span value, const char *prefix)
@@ -356,12 +383,30 @@ static void rewrite_update_body(struct exchange *ex)
         buffer_append_cstr(out, empty ? "\"_source\":true}" : ",\"_source\":true}");
 }
 
+/* Before 6.0 a client may ask for stored `fields` of what became of a document. */
+static bool asks_fields(const struct exchange *ex, struct span object)
+{
+    return !core_has_numbers(ex->core) && (http_query_has(ex->head.query, SPAN("fields")) ||
+                                           json_member(object, SPAN("fields")).size != 0);
+}
+
+/* 2.4 knows no other way to ask for the source. */
+static bool source_is_a_field(const struct exchange *ex)
+{
+    return !core_has_numbers(ex->core) && ex->core->engine.major < 5;
+}
+
 static void prepare_update(struct exchange *ex, struct write_item *item)
 {
     struct span body_source = SPAN_NONE, asked = url_source(ex);
-    if (!ex->json_body) {
+    if (!ex->json_body || asks_fields(ex, buffer_span(&ex->body))) {
         build_target(ex, ex->head.path, DROP_RENDERING, NULL);
-        return; /* the body can't be read here: the row is captured */
+        return; /* the body can't be read here, or asks for other things: the row is captured */
+    }
+    if (source_is_a_field(ex)) {
+        item->get_added = true;
+        build_target(ex, ex->head.path, DROP_RENDERING, "fields=_source");
+        return;
     }
     body_source = json_member(buffer_span(&ex->body), SPAN("_source"));
     want_source(ex, item, body_source.size != 0 ? body_source : asked);
@@ -412,8 +457,10 @@ static bool prepare_single(struct exchange *ex)
     item->external_version = external_version_type(parameter(ex, "version_type"));
     item->request_pipeline = pipeline.size != 0 && !span_equal(pipeline, SPAN("_none"));
     item->source = buffer_span(&ex->body);
-    if (!resolve(ex, item, NULL))
+    if (!resolve(ex, item, NULL) || !type_fits(ex, item))
         return false;
+    if (!item->unreplicated && span_equal(parameter(ex, "version_type"), SPAN("force")))
+        return refuse_force(ex);
     if (item->op == INTENT_UPDATE) {
         prepare_update(ex, item);
     } else if (item->id.size == 0 && item->op != INTENT_DELETE && may_inject(item)) {
@@ -501,6 +548,33 @@ static void read_action(struct exchange *ex, const struct bulk_item *bi,
     item->source = bi->source;
 }
 
+/* True when the action line has to be rewritten. */
+static bool prepare_bulk_update(struct exchange *ex, const struct bulk_item *bi,
+                                const struct bulk_defaults *d, struct write_item *item)
+{
+    struct span asked = bi->source_filter.size != 0 ? bi->source_filter : d->source;
+    if (asks_fields(ex, bi->source) || asks_fields(ex, bi->metadata))
+        return false; /* the row is captured */
+    if (source_is_a_field(ex)) {
+        item->get_added = true;
+        return false;
+    }
+    if (asked.size == 0)
+        asked = json_member(bi->source, SPAN("_source"));
+    want_source(ex, item, asked);
+    return bi->source_filter.size != 0;
+}
+
+static void build_bulk_target(struct exchange *ex, bool updates)
+{
+    if (!updates || asks_fields(ex, SPAN("{}")))
+        build_target(ex, ex->head.path, DROP_RENDERING, NULL);
+    else if (source_is_a_field(ex))
+        build_target(ex, ex->head.path, DROP_RENDERING, "fields=_source");
+    else
+        build_target(ex, ex->head.path, DROP_SOURCE, "_source=true");
+}
+
 static bool prepare_item(struct exchange *ex, const struct bulk_item *bi,
                          const struct bulk_defaults *d, const char **copied, bool *updates)
 {
@@ -519,20 +593,19 @@ static bool prepare_item(struct exchange *ex, const struct bulk_item *bi,
     if (item->id_said && item->id.data == NULL)
         return refuse(ex, 400, "illegal_argument_exception",
                       "an `_id` of the bulk holds half a surrogate pair");
-    if (!resolve(ex, item, previous))
+    if (!resolve(ex, item, previous) || !type_fits(ex, item))
         return false;
+    if (!item->unreplicated && bi->forces_version)
+        return refuse_force(ex);
     bool rewrite = false;
     if (bi->action == BULK_UPDATE) {
-        struct span asked = bi->source_filter.size != 0 ? bi->source_filter : d->source;
-        if (asked.size == 0)
-            asked = json_member(bi->source, SPAN("_source"));
-        want_source(ex, item, asked);
-        rewrite = bi->source_filter.size != 0;
+        rewrite = prepare_bulk_update(ex, bi, d, item);
         *updates = true;
     } else if (!item->id_said && bi->action != BULK_DELETE && may_inject(item)) {
         item->id = make_id(ex);
         item->id_injected = true;
-        item->action_was_index = item->op == INTENT_INDEX;
+        /* 2.4 itself makes a create of it, and says so. */
+        item->action_was_index = item->op == INTENT_INDEX && !source_is_a_field(ex);
         rewrite = true;
     }
     if (rewrite && ex->new_body.size == 0 && !exchange_charge(ex, ex->body.size))
@@ -571,8 +644,7 @@ static bool prepare_bulk(struct exchange *ex)
     }
     if (ex->new_body.size != 0)
         buffer_append(&ex->new_body, copied, (size_t)(ex->body.data + ex->body.size - copied));
-    build_target(ex, ex->head.path, updates ? DROP_SOURCE : DROP_RENDERING,
-                 updates ? "_source=true" : NULL);
+    build_bulk_target(ex, updates);
     finish_request(ex, ex->head.method);
     return true;
 }

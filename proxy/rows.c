@@ -64,6 +64,8 @@ static bool read_items(struct exchange *ex)
         status = outcome_next(&walk, &answer);
         if (status != STATUS_OK || count == ex->item_count)
             break;
+        if (!core_has_numbers(ex->core))
+            outcome_by_version(&answer);
         ex->items[count++].answer = answer;
     }
     if (status != STATUS_NOT_FOUND || count != ex->item_count) {
@@ -97,6 +99,8 @@ bool rows_read_answer(struct exchange *ex)
         if (status >= 200 && status < 300)
             return false;
     }
+    if (!core_has_numbers(ex->core))
+        outcome_by_version(&item->answer);
     judge(ex, item);
     return item->outcome != OUTCOME_UNKNOWN || item->unreplicated;
 }
@@ -352,6 +356,15 @@ static void watch_document(struct exchange *ex, const struct write_item *item, s
     ex->watches[ex->watch_count++] = watch_new(ex->core, &what, 0);
 }
 
+static enum status next_doc(const struct exchange *ex, struct outcome_walk *walk,
+                            struct mget_doc *doc)
+{
+    enum status status = mget_next(walk, doc);
+    if (status == STATUS_OK && !core_has_numbers(ex->core))
+        mget_by_version(doc);
+    return status;
+}
+
 /* Reads the gets of a sweep; *OUT becomes the one that was written, or replaced it. Numbers are
  * given per shard, so two shards may both have a document that fits: the others are looked at
  * again, by their own routing. */
@@ -362,7 +375,7 @@ static enum status read_sweep(struct exchange *ex, struct outcome_walk *walk,
     *out = (struct mget_doc){0};
     for (uint32_t shard = 0; shard < item->hit->shards; shard++) {
         struct mget_doc doc;
-        if (mget_next(walk, &doc) != STATUS_OK)
+        if (next_doc(ex, walk, &doc) != STATUS_OK)
             return STATUS_BAD_INPUT;
         failed = failed || doc.failed;
         if (!doc.found || !doc.has_numbers ||
@@ -390,7 +403,8 @@ bool rows_take_capture(struct exchange *ex)
         struct mget_doc doc;
         if (!wants_capture(item))
             continue;
-        if ((item->sweep ? read_sweep(ex, &walk, item, &doc) : mget_next(&walk, &doc)) != STATUS_OK)
+        if ((item->sweep ? read_sweep(ex, &walk, item, &doc) : next_doc(ex, &walk, &doc)) !=
+            STATUS_OK)
             return false;
         if (needs_sweep(ex, item, &doc)) {
             item->sweep = true;

@@ -147,7 +147,7 @@ static void note_stretch(struct audit_shard *shard, int64_t lo, int64_t hi)
 void audit_note(struct standby *sb, uint32_t incarnation, uint32_t shard, int64_t seq_no)
 {
     struct life *life = life_get(sb, incarnation);
-    if (seq_no >= 0)
+    if (seq_no >= 0 && !life->no_numbers)
         note_stretch(shard_get(life, shard), seq_no, seq_no);
 }
 
@@ -231,7 +231,7 @@ void audit_on_start(struct standby *sb, uint64_t start)
 static bool is_audited(const struct life *life)
 {
     return life->state == LIFE_READY && !life->ending && !life->filling && !life->stopped &&
-           !life->blocked && life->wanted != NULL && life->unseedable == NULL;
+           !life->blocked && life->wanted != NULL && life->unseedable == NULL && !life->no_numbers;
 }
 
 /* Appends the gaps of SHARD up to its reach to LIST (MAX at most); how many there are in it then.
@@ -553,6 +553,8 @@ static const char *why_not(const struct life *life)
         return "it is filling";
     if (life->unseedable != NULL)
         return life->unseedable;
+    if (life->no_numbers)
+        return "the primary is of before 6.0, and has no sequence numbers; verify it instead";
     return is_audited(life) ? "" : "it is not ready on the standby";
 }
 

@@ -138,6 +138,7 @@ void life_read_wanted(struct life *life)
     life->shards = definition_shards(life->wanted);
     life->hits_max = window < HITS_MAX ? window : HITS_MAX;
     life->client_versions = definition_has_client_versions(life->wanted);
+    life->no_numbers = definition_has_no_numbers(life->wanted);
     life->unseedable = definition_unseedable(life->wanted);
 }
 

@@ -11,7 +11,9 @@
  */
 #include <curl/curl.h>
 #include <getopt.h>
+#include <inttypes.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -23,6 +25,8 @@
 #include "base/loop.h"
 #include "conf/settings.h"
 #include "replicator/audit.h"
+#include "replicator/endpoints.h"
+#include "replicator/history_store.h"
 #include "replicator/link.h"
 #include "replicator/report.h"
 #include "replicator/seed.h"
@@ -45,6 +49,9 @@ struct program {
     struct es_client *client, *primary;
     struct link *link;
     struct standby *standby; /* NULL until the journal is there */
+    struct access *access;
+    struct history_store history;
+    enum standby_state noted; /* the state that the history has heard of */
     struct admin *admin;
     struct loop_timer tick, journal_again;
     struct event signals[3];
@@ -149,11 +156,43 @@ static const struct link_ops link_ops = {on_records, on_mark};
 
 /* ---- turns ---- */
 
+/* Adds an entry to the history. REQUEST: who asked for it, or NULL. */
+static PRINTF_LIKE(4, 5) void note(struct program *program, const char *what,
+                                   const struct admin_request *request, const char *format, ...)
+{
+    char text[500];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    history_store_add(&program->history, clock_wall_us(), what, request, text);
+}
+
+/* Nobody asked for these now: they came to be. */
+static void note_state(struct program *program)
+{
+    const struct standby *sb = program->standby;
+    if (sb->state == program->noted)
+        return;
+    program->noted = sb->state;
+    if (sb->state == STANDBY_RUNNING)
+        note(program, "running", NULL,
+             "standby %s: session %" PRIu64 ", life %" PRIu64 ", from seq %" PRIu64, sb->name,
+             sb->session, sb->life, sb->first_open);
+    else if (sb->state == STANDBY_RELEASED)
+        note(program, "released", NULL,
+             "standby %s: it has all up to seq %" PRIu64 "; in doubt %zu, to look at %zu", sb->name,
+             sb->checkpoint, sb->in_doubt_count, json_array_size(sb->release_left));
+    else if (sb->state == STANDBY_STOPPED)
+        note(program, "stopped", NULL, "standby %s: %s", sb->name, sb->why);
+}
+
 static void on_tick(struct loop_timer *timer)
 {
     struct program *program = LOOP_OWNER(timer, struct program, tick);
     struct standby *sb = program->standby;
     uint64_t next = standby_tick(sb), now = clock_now_us();
+    note_state(program);
     if (sb->state == STANDBY_STOPPED && sb->begin_again) {
         standby_free(sb);
         program->standby =
@@ -199,6 +238,12 @@ static void open_journal(struct loop_timer *timer)
 
 /* ---- admin ---- */
 
+static void answer_history(struct admin_request *request, void *arg)
+{
+    const struct program *program = arg;
+    history_store_answer(request, &program->history);
+}
+
 static bool has_standby(struct admin_request *request, const struct program *program)
 {
     if (program->standby != NULL)
@@ -241,6 +286,7 @@ static void answer_pause(struct admin_request *request, void *arg)
         admin_reply_error(request, 500, "it cannot be stored: %s", program->standby->why);
         return;
     }
+    note(program, pause ? "pause" : "resume", request, "standby %s", program->conf->name);
     bool under_way = pause && strcmp(standby_state_name(program->standby), "paused") != 0;
     admin_reply_json(request, under_way ? 202 : 200, json_pack("{s:b}", "paused", pause));
 }
@@ -264,6 +310,9 @@ static void answer_release(struct admin_request *request, void *arg)
         admin_reply_error(request, 409, "nothing was changed: %s", why);
         return;
     }
+    note(program, "release", request, "standby %s, of what is in the journal up to %" PRIu64 "%s",
+         program->conf->name, program->standby->release_to,
+         program->standby->release_force ? "; what cannot go in is left out" : "");
     admin_reply_json(request, program->standby->state == STANDBY_RELEASED ? 200 : 202,
                      json_pack("{s:s}", "state", standby_state_name(program->standby)));
 }
@@ -296,6 +345,9 @@ static void answer_unpark(struct admin_request *request, void *arg)
     }
     bool retry = span_equal(request->path, SPAN("/_tandem/parked/retry"));
     int count = retry ? parked_retry(program->standby, seq) : parked_drop(program->standby, seq);
+    if (count > 0)
+        note(program, retry ? "retry" : "drop", request, "%d parked rows%s", count,
+             named ? ", by their seq" : ", all there were");
     if (count == 0 && named)
         admin_reply_error(request, 404, "no row with seq %llu is parked", (unsigned long long)seq);
     else
@@ -317,6 +369,9 @@ static void answer_seed(struct admin_request *request, void *arg)
     bool named = admin_parameter(request, "index", &index);
     bool repeat = is_said(request, "again");
     int count = seed_ask(program->standby, named ? buffer_cstr(&index) : NULL, repeat);
+    if (count > 0)
+        note(program, "seed", request, "%d indices%s%s%s", count, named ? " called " : "",
+             named ? buffer_cstr(&index) : "", repeat ? ", once more" : "");
     if (count == 0)
         admin_reply_error(request, 404, "nothing was changed: no index%s%s %s",
                           named ? " that is called " : "", named ? buffer_cstr(&index) : "",
@@ -357,6 +412,10 @@ static void begin_verify(struct admin_request *request, struct program *program)
     bool named = admin_parameter(request, "index", &index);
     int count = verify_begin(program->standby, named ? buffer_cstr(&index) : NULL,
                              is_said(request, "repair"), is_said(request, "force"), sample);
+    if (count > 0)
+        note(program, is_said(request, "repair") ? "repair" : "verify", request, "%d indices%s%s%s",
+             count, named ? " called " : "", named ? buffer_cstr(&index) : "",
+             is_said(request, "force") ? ", whatever the primary looks like" : "");
     if (count == 0)
         admin_reply_error(request, 404, "nothing was begun: no index%s%s is replicated",
                           named ? " that is called " : "", named ? buffer_cstr(&index) : "");
@@ -405,26 +464,55 @@ static void answer_verify_cancel(struct admin_request *request, void *arg)
         admin_reply_error(request, 409, "nothing was changed: no verification is under way");
 }
 
+static void answer_in_sync(struct admin_request *request, void *arg)
+{
+    const struct program *program = arg;
+    endpoints_answer_standby(request, program->standby);
+}
+
+static void answer_ready(struct admin_request *request, void *arg)
+{
+    const struct program *program = arg;
+    endpoints_answer_ready(request, program->standby);
+}
+
 static bool start_admin(struct program *program, char *why, size_t why_size)
 {
-    program->admin = admin_new(program->loop, program->conf->admin.host, program->conf->admin.port,
-                               why, why_size);
+    static const struct {
+        enum admin_role role;
+        const char *method, *path;
+        admin_handler handler;
+    } routes[] = {
+        {ADMIN_VIEWER, "GET", "/_tandem/status", answer_status},
+        {ADMIN_VIEWER, "GET", "/_tandem/metrics", answer_metrics},
+        {ADMIN_VIEWER, "GET", "/metrics", answer_metrics},
+        {ADMIN_VIEWER, "GET", "/_tandem/history", answer_history},
+        {ADMIN_OPERATOR, "POST", "/_tandem/pause", answer_pause},
+        {ADMIN_OPERATOR, "POST", "/_tandem/resume", answer_pause},
+        {ADMIN_ADMIN, "POST", "/_tandem/release", answer_release},
+        {ADMIN_OPERATOR, "POST", "/_tandem/seed", answer_seed},
+        {ADMIN_VIEWER, "GET", "/_tandem/audit", answer_audit},
+        {ADMIN_OPERATOR, "POST", "/_tandem/audit", answer_audit},
+        {ADMIN_VIEWER, "GET", "/_tandem/verify", answer_verify},
+        {ADMIN_OPERATOR, "POST", "/_tandem/verify", answer_verify},
+        {ADMIN_OPERATOR, "POST", "/_tandem/verify/cancel", answer_verify_cancel},
+        {ADMIN_VIEWER, "GET", "/_tandem/parked", answer_parked},
+        {ADMIN_OPERATOR, "POST", "/_tandem/parked/retry", answer_unpark},
+        {ADMIN_ADMIN, "POST", "/_tandem/parked/drop", answer_unpark},
+        {ADMIN_ANYBODY, "GET", "/standby", answer_in_sync},
+        {ADMIN_ANYBODY, "GET", "/ready", answer_ready},
+        {ADMIN_ANYBODY, "GET", "/live", answer_ready},
+    };
+    const struct conf_address *at = &program->conf->admin;
+    program->access = access_open(program->settings, why, why_size);
+    if (program->access != NULL)
+        program->admin =
+            admin_new(program->loop, program->access, at->host, at->port, why, why_size);
     if (program->admin == NULL)
         return false;
-    admin_route(program->admin, "GET", "/_tandem/status", answer_status, program);
-    admin_route(program->admin, "GET", "/_tandem/metrics", answer_metrics, program);
-    admin_route(program->admin, "POST", "/_tandem/pause", answer_pause, program);
-    admin_route(program->admin, "POST", "/_tandem/resume", answer_pause, program);
-    admin_route(program->admin, "POST", "/_tandem/release", answer_release, program);
-    admin_route(program->admin, "POST", "/_tandem/seed", answer_seed, program);
-    admin_route(program->admin, "GET", "/_tandem/audit", answer_audit, program);
-    admin_route(program->admin, "POST", "/_tandem/audit", answer_audit, program);
-    admin_route(program->admin, "GET", "/_tandem/verify", answer_verify, program);
-    admin_route(program->admin, "POST", "/_tandem/verify", answer_verify, program);
-    admin_route(program->admin, "POST", "/_tandem/verify/cancel", answer_verify_cancel, program);
-    admin_route(program->admin, "GET", "/_tandem/parked", answer_parked, program);
-    admin_route(program->admin, "POST", "/_tandem/parked/retry", answer_unpark, program);
-    admin_route(program->admin, "POST", "/_tandem/parked/drop", answer_unpark, program);
+    for (size_t i = 0; i < COUNT_OF(routes); i++)
+        admin_route(program->admin, routes[i].role, routes[i].method, routes[i].path,
+                    routes[i].handler, program);
     return true;
 }
 
@@ -463,7 +551,11 @@ static void on_reload(evutil_socket_t sig, short what, void *arg)
         program->standby->conf = conf;
         replay_on_reload(program->standby);
     }
+    if (!access_reload(program->access, fresh, why, sizeof why))
+        log_error("replicator", "reload: the tokens stay as they were: %s", why);
     log_set_level((enum log_level)fresh->log_level);
+    note(program, "reload", NULL, "%.*s%s%.*s", (int)changed.size, buffer_cstr(&changed),
+         restart.size != 0 ? "; after a restart: " : "", (int)restart.size, buffer_cstr(&restart));
     log_info("replicator", "reload: done%s%s%s%s", changed.size != 0 ? "; changed: " : "",
              changed.size != 0 ? buffer_cstr(&changed) : "",
              restart.size != 0 ? "; some settings take effect at a restart: " : "",
@@ -529,6 +621,8 @@ static int run(struct program *program)
         store_open_lmdb(conf->folder, conf->size_max, &program->store, why, sizeof why) !=
             STATUS_OK)
         return cannot_start(why);
+    history_store_open(&program->history, program->store);
+    note(program, "start", NULL, "version " TANDEM_VERSION);
     program->loop = loop_new("replicator");
     make_client(program, authorization);
     secret_free(authorization);
@@ -558,6 +652,7 @@ static void stop(struct program *program)
     for (size_t i = 0; i < COUNT_OF(program->signals); i++)
         event_del(&program->signals[i]);
     admin_free(program->admin);
+    access_free(program->access);
     standby_free(program->standby);
     link_free(program->link);
     es_client_free(program->client);

@@ -9,6 +9,12 @@
 const char *reading_not_the_primary(struct standby *sb, const json_t *state)
 {
     const char *cluster = json_string_value(json_object_get(state, "cluster_uuid"));
+    if (cluster == NULL) { /* before 6.0, where an answer for one index shows none */
+        cluster =
+            json_string_value(json_object_get(json_object_get(state, "metadata"), "cluster_uuid"));
+        if (cluster != NULL && strcmp(cluster, "_na_") == 0)
+            return NULL; /* an index of the same uuid is of the same cluster */
+    }
     struct buffer known = {0};
     bool other = sb->world->primary_uuid != NULL && sb->world->primary_uuid(sb, &known) &&
                  (cluster == NULL || !span_equal(buffer_span(&known), span_cstr(cluster)));

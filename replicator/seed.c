@@ -251,6 +251,16 @@ static void on_refreshed(struct es_call *call)
     standby_on_records(seed->sb); /* last: it may be gone then */
 }
 
+/* Without numbers a shard is one page. */
+static bool read_shard_without_numbers(const json_t *copies, struct seed_shard *shard)
+{
+    const json_t *copy = index_primary_copy(copies);
+    shard->to = 0;
+    shard->documents =
+        (uint64_t)json_integer_value(json_object_get(json_object_get(copy, "docs"), "count"));
+    return copy != NULL;
+}
+
 /* The global checkpoint of the primary copy among COPIES; false: there is none now. */
 static bool read_shard(const json_t *copies, int64_t *to)
 {
@@ -264,7 +274,9 @@ static bool read_counts(struct seed *seed, const json_t *index)
     const json_t *shards = json_object_get(index, "shards");
     const char *uuid = json_string_value(json_object_get(index, "uuid"));
     char name[24];
-    if (uuid == NULL || strncmp(seed->life->key, uuid, strlen(uuid)) != 0) {
+    bool numbers = !seed->life->no_numbers;
+    /* Before 6.0 it is not said here; each page is confirmed. */
+    if (numbers && (uuid == NULL || strncmp(seed->life->key, uuid, strlen(uuid)) != 0)) {
         seed_wait(seed, "the primary has another index of this name now, or none that is open");
         return false;
     }
@@ -276,7 +288,9 @@ static bool read_counts(struct seed *seed, const json_t *index)
         snprintf(name, sizeof name, "%zu", i);
         shard->number = i;
         shard->at = shard->next = shard->sent = shard->safe = -1;
-        if (!read_shard(json_object_get(shards, name), &shard->to)) {
+        const json_t *copies = json_object_get(shards, name);
+        if (numbers ? !read_shard(copies, &shard->to)
+                    : !read_shard_without_numbers(copies, shard)) {
             seed_wait(seed, "shard %zu of it has no primary copy now, or tells no sequence numbers",
                       i);
             return false;
@@ -315,7 +329,7 @@ static void begin(struct seed *seed)
     seed_set_state(seed, SEED_COUNTING);
     call_primary(seed, "GET",
                  "_stats?level=shards&filter_path=indices.*.uuid,indices.*.shards.*.seq_no,"
-                 "indices.*.shards.*.routing",
+                 "indices.*.shards.*.routing,indices.*.shards.*.docs",
                  on_counted);
 }
 
@@ -427,9 +441,10 @@ static void finish(struct seed *seed)
     uint64_t took = sb->world->wall_us(sb) - seed->begun_us;
     seed_set_state(seed, SEED_DONE);
     life->filling = false;
-    for (size_t i = 0; i < seed->shard_count; i++)
+    for (size_t i = 0; i < seed->shard_count && !life->no_numbers; i++)
         audit_set_base(life, i, seed->shards[i].to);
-    if (!life->made_empty) /* it may have had more before, and a seed takes nothing away */
+    if (!life->made_empty &&
+        !life->no_numbers) /* it may have had more before, and a seed takes nothing away */
         audit_suspect(life);
     life->made_empty = false;
     if (life_save(seed->sb, seed->life))
@@ -694,10 +709,16 @@ void seed_free(struct standby *sb)
         }
 }
 
-/* Numbers read and numbers there are. */
+/* Numbers, or documents, read and how many there are. */
 static void measure(const struct seed *seed, uint64_t *done, uint64_t *all)
 {
     *done = *all = 0;
+    for (size_t i = 0; i < seed->shard_count && seed->life->no_numbers; i++)
+        *all += seed->shards[i].documents;
+    if (seed->life->no_numbers) { /* what was written meanwhile may be among the rows */
+        *done = seed->rows < *all ? seed->rows : *all;
+        return;
+    }
     for (size_t i = 0; i < seed->shard_count; i++) {
         *done += (uint64_t)(seed->shards[i].at + 1);
         *all += (uint64_t)(seed->shards[i].to + 1);

@@ -21,12 +21,14 @@ enum seed_state {
 /* One shard of the primary's index: numbers up to `at` are on the standby, up to `next` in pages,
  * `to` is the last; `safe` is where `at` was when the document in .tandem was written last, which
  * is where a takeover goes on: the standby may have been set back to that moment, and nobody would
- * see it. All -1 when it is empty. */
+ * see it. All -1 when it is empty. A primary of before 6.0 has no numbers: its shard is one page,
+ * 0, read with a scroll, and read again from the beginning by another process. */
 struct seed_shard {
     size_t number; /* of the shard; of an audit's scan each stretch is an entry of its own */
     int64_t begin; /* of such a stretch, its first number */
     int64_t at, next, to;
     int64_t sent, safe; /* sent: in the document under way */
+    uint64_t documents; /* without numbers: how many it had when it was counted, about */
 };
 
 struct seed {
@@ -78,6 +80,7 @@ struct seed_page {
     uint64_t bytes; /* that it holds, or is expected to; 0 while it is DUE and when it is DONE */
     bool taken;     /* DONE, and the position has moved over it */
     uint64_t asked_us, retry_us, backoff_us;
+    char *scroll; /* owned; without numbers: of the next part; NULL: of the first */
     struct es_call call, confirm;
 };
 

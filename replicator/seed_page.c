@@ -26,11 +26,13 @@
 #include "base/log.h"
 #include "conf/settings.h"
 #include "es/hits.h"
+#include "es/index_state.h"
 #include "http/message.h"
 #include "replicator/reading.h"
 #include "replicator/seed_impl.h"
 
 #define PAGE_ROWS 5000
+#define SCROLL_ROWS 1000
 #define STEP_MAX (INT64_C(1) << 24)
 #define ANSWER_MAX (512u << 20)
 #define CONFIRM_MAX (4u << 20)
@@ -61,7 +63,20 @@ void seed_page_free(struct seed_page *page)
 {
     es_call_fini(&page->call);
     es_call_fini(&page->confirm);
+    free(page->scroll);
     free(page);
+}
+
+static bool has_numbers(const struct seed_page *page)
+{
+    return !page->seed->life->no_numbers;
+}
+
+/* Nobody knows how far a scroll is after an answer that can't be used. */
+static void begin_scroll(struct seed_page *page)
+{
+    free(page->scroll);
+    page->scroll = NULL;
 }
 
 static void read_again(struct seed_page *page)
@@ -72,13 +87,19 @@ static void read_again(struct seed_page *page)
     page->retry_us = page->sb->world->now_us(page->sb) + page->backoff_us;
     page->bytes = 0;
     page->state = PAGE_DUE;
+    begin_scroll(page);
 }
 
 static void ask(struct seed_page *page, uint64_t now_us)
 {
     const struct seed *seed = page->seed;
-    hits_search(&page->call, seed->life->name, seed->shards[page->shard].number,
-                seed->life->hits_max, page->at, page->upto);
+    size_t shard = seed->shards[page->shard].number;
+    int64_t max = seed->life->hits_max;
+    if (has_numbers(page))
+        hits_search(&page->call, seed->life->name, shard, max, page->at, page->upto);
+    else
+        hits_scroll_search(&page->call, seed->life->name, shard,
+                           seed->step < max ? seed->step : max, page->scroll);
     page->call.answer_max = ANSWER_MAX;
     page->call.plain = !page->sb->settings->seed_compress;
     page->call.timeout_us = TIMEOUT_US;
@@ -91,9 +112,22 @@ static void ask(struct seed_page *page, uint64_t now_us)
     page->sb->world->primary_call(page->sb, &page->call);
 }
 
+static bool scroll_less(struct seed_page *page)
+{
+    if (page->seed->step < 2)
+        return false;
+    page->seed->step /= 2;
+    page->retry_us = page->bytes = 0;
+    page->state = PAGE_DUE;
+    begin_scroll(page);
+    return true;
+}
+
 /* Half of what was asked for; false: it is a single number already. */
 static bool ask_for_less(struct seed_page *page)
 {
+    if (!has_numbers(page))
+        return scroll_less(page);
     if (page->upto - page->at < 2)
         return false;
     page->upto = page->at + (page->upto - page->at) / 2;
@@ -107,10 +141,7 @@ static void confirm(struct seed_page *page)
 {
     struct buffer name = {0};
     http_percent_encode(span_cstr(page->seed->life->name), &name);
-    es_call_set(&page->confirm, "GET",
-                "/_cluster/state/metadata/%s?filter_path=cluster_uuid,"
-                "metadata.indices.*.settings.index.uuid,"
-                "metadata.indices.*.settings.index.history.uuid",
+    es_call_set(&page->confirm, "GET", "/_cluster/state/metadata/%s?filter_path=" INDEX_LIFE_FILTER,
                 buffer_cstr(&name));
     buffer_fini(&name);
     page->confirm.answer_max = CONFIRM_MAX;
@@ -194,7 +225,7 @@ static void on_confirmed(struct es_call *call)
 static bool append_row(struct seed_page *page, const struct hit *hit, struct buffer *out)
 {
     struct hit_text text;
-    bool good = hit_text_init(&text, hit);
+    bool good = hit_text_init(&text, hit); /* the number of a document without one: its version */
     if (good)
         reading_append_row(page->sb,
                            &(struct row){.op = ROW_INDEX,
@@ -223,6 +254,8 @@ static int64_t append_rows(struct seed_page *page, struct buffer *out)
     int64_t count = 0;
     enum status status = hits_init(&walk, buffer_span(&page->call.answer), NULL);
     while (status == STATUS_OK && (status = hits_next(&walk, &hit)) == STATUS_OK) {
+        if (!has_numbers(page))
+            hit_by_version(&hit);
         if (!append_row(page, &hit, out))
             return -1;
         count++;
@@ -248,6 +281,10 @@ static void enqueue(struct seed_page *page, struct block *block)
 /* The next page is to be as large as one should be. */
 static void fit_step(struct seed *seed, int64_t asked, int64_t rows, size_t bytes)
 {
+    if (seed->life->no_numbers) { /* until it is slow again; a scroll keeps the size that it has */
+        seed->step = seed->step < SCROLL_ROWS / 2 ? seed->step * 2 : SCROLL_ROWS;
+        return;
+    }
     int64_t step = asked < STEP_MAX / 2 ? asked * 2 : STEP_MAX;
     uint64_t target = seed_page_bytes(seed->sb);
     if (bytes > target)
@@ -277,11 +314,12 @@ static void write_rows(struct seed_page *page)
     struct block *block = bytes_zalloc(sizeof *block);
     block->references = 1;
     int64_t rows = append_rows(page, &block->bytes);
-    if (rows >= seed->life->hits_max && ask_for_less(page)) {
+    bool full = has_numbers(page) && rows >= seed->life->hits_max;
+    if (full && ask_for_less(page)) {
         block_put(block);
         return;
     }
-    if (rows < 0 || rows >= seed->life->hits_max) {
+    if (rows < 0 || full) {
         seed_wait(seed, rows < 0 ? "a document came without _source or sequence numbers: it can't "
                                    "be copied like this"
                                  : "too many documents have one sequence number");
@@ -292,6 +330,10 @@ static void write_rows(struct seed_page *page)
     enqueue(page, block);
     (void)FAILPOINT("S5");
     block_put(block);
+    if (!has_numbers(page)) {
+        free(page->scroll);
+        page->scroll = hits_scroll(buffer_span(&page->call.answer));
+    }
     page->rows = (uint64_t)rows;
     seed->rows += (uint64_t)rows;
     seed->bytes += bytes;
@@ -313,6 +355,11 @@ static void end_writing(struct seed_page *page)
         return;
     }
     page->backoff_us = page->retry_us = page->bytes = 0;
+    if (!has_numbers(page) && page->rows != 0) {
+        page->state = PAGE_DUE; /* until a part of the scroll is empty */
+        seed_goes_on(page->seed);
+        return;
+    }
     page->seed->explained += page->rows;
     page->at = page->upto;
     page->upto = page->to - page->at > page->seed->step ? page->at + page->seed->step : page->to;

@@ -391,6 +391,15 @@ bool definition_has_client_versions(const char *definition)
     return client;
 }
 
+bool definition_has_no_numbers(const char *definition)
+{
+    json_t *json = load(definition);
+    const char *numbers = json_string_value(json_object_get(json, "numbers"));
+    bool none = numbers != NULL && strcmp(numbers, "none") == 0;
+    json_decref(json);
+    return none;
+}
+
 const char *definition_unseedable(const char *definition)
 {
     json_t *json = load(definition);

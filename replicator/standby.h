@@ -85,8 +85,9 @@ struct life {
     char *standby_history;
     /* Read out of `wanted` by life_read_wanted(); nothing where there is none. */
     size_t shards;
-    int64_t hits_max;       /* of one search */
-    bool client_versions;   /* rows go with the primary's `_version`; see replay.c */
+    int64_t hits_max;     /* of one search */
+    bool client_versions; /* rows go with the primary's `_version`; see replay.c */
+    bool no_numbers;      /* the primary is of before 6.0: it is read by scrolls, and not audited */
     const char *unseedable; /* why its documents can't be read back; NULL: they can */
     char *type;     /* the mapping type that its documents have in engines before 7.0; NULL when not
                        known */
@@ -500,6 +501,8 @@ long definition_result_window(const char *definition);
 const char *definition_unseedable(const char *definition);
 /* True when the clients set the versions of its documents. */
 bool definition_has_client_versions(const char *definition);
+/* The primary's engine is of before 6.0, without sequence numbers. */
+bool definition_has_no_numbers(const char *definition);
 
 /* ---- deletes.c ---- */
 /* Remembers in the store's open transaction that DOCUMENT of INCARNATION was deleted at VERSION. */

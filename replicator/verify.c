@@ -419,120 +419,12 @@ static void drop_equal(struct verify *verify)
     }
 }
 
-/* ---- counting ---- */
-
-static void on_counted(struct es_call *call);
-
-static bool take_nothing(struct verify *verify, struct span body)
+void verify_on_counted(struct verify *verify, bool again)
 {
-    (void)verify;
-    (void)body;
-    return true;
-}
-
-static bool take_primary_reach(struct verify *verify, struct span body)
-{
-    return verify_take_reach(verify, ON_PRIMARY, body);
-}
-
-static bool take_standby_reach(struct verify *verify, struct span body)
-{
-    return verify_take_reach(verify, ON_STANDBY, body);
-}
-
-#define STATS                                                                                      \
-    "/_stats?level=shards&filter_path=indices.*.shards.*.seq_no,indices.*.shards.*.routing"
-#define STATE                                                                                      \
-    "?filter_path=cluster_uuid,metadata.indices.*.settings.index.uuid,"                            \
-    "metadata.indices.*.settings.index.history.uuid,metadata.indices.*.primary_terms"
-
-/* The calls that tell where an index stands, in their order: refreshed after it was counted. */
-static const struct {
-    enum verify_side_number side;
-    const char *method, *before, *behind;
-    bool (*take)(struct verify *verify, struct span body);
-} counts[] = {
-    {ON_PRIMARY, "GET", "/_cluster/state/metadata/", STATE, verify_take_state},
-    {ON_PRIMARY, "GET", "/", STATS, take_primary_reach},
-    {ON_PRIMARY, "POST", "/", "/_refresh", take_nothing},
-    {ON_STANDBY, "POST", "/", "/_refresh", take_nothing},
-    {ON_STANDBY, "GET", "/", STATS, take_standby_reach},
-};
-
-#define COUNTS_OF_PRIMARY 2 /* the first ones: terms and reach */
-
-static void count(struct verify *verify)
-{
-    char *name = verify_name(verify);
-    es_call_set(&verify->call, counts[verify->step].method, "%s%s%s", counts[verify->step].before,
-                name, counts[verify->step].behind);
-    free(name);
-    verify->call.answer_max = 16u << 20;
-    verify->call.on_done = on_counted;
-    verify->call.arg = verify;
-    verify->busy = true;
-    verify_call(verify, counts[verify->step].side, &verify->call);
-}
-
-static void on_counted(struct es_call *call)
-{
-    struct verify *verify = call->arg;
-    verify->busy = false;
-    bool again = verify->state == VERIFY_RECOUNTING;
-    if ((verify->state != VERIFY_COUNTING && !again) || verify_life(verify) == NULL)
-        return;
-    if (!verify_answered(verify, counts[verify->step].side, call) ||
-        !counts[verify->step].take(verify, buffer_span(&call->answer)))
-        return;
-    verify->step++;
-    if (again && verify->step == COUNTS_OF_PRIMARY)
+    if (again)
         collect(verify);
-    else if (!again && verify->step == (int)COUNT_OF(counts))
+    else
         begin_shard(verify);
-}
-
-bool verify_take_state(struct verify *verify, struct span body)
-{
-    const struct life *life = verify_life(verify);
-    json_t *state = json_tree(body);
-    const json_t *indices = json_object_get(json_object_get(state, "metadata"), "indices");
-    const json_t *terms = json_object_get(json_object_get(indices, life->name), "primary_terms");
-    const char *why = reading_not_this_life(verify->sb, life, state);
-    char name[24];
-    for (size_t i = 0; why == NULL && i < verify->shard_count; i++) {
-        snprintf(name, sizeof name, "%zu", i);
-        verify->terms[i] = (uint64_t)json_integer_value(json_object_get(terms, name));
-    }
-    json_decref(state);
-    if (why != NULL)
-        verify_skip(verify, why);
-    return why == NULL;
-}
-
-bool verify_take_reach(struct verify *verify, enum verify_side_number side, struct span body)
-{
-    json_t *json = json_tree(body);
-    const json_t *index =
-        json_object_get(json_object_get(json, "indices"), verify_life(verify)->name);
-    const json_t *shards = json_object_get(index, "shards");
-    char name[24];
-    bool good = true;
-    for (size_t i = 0; i < verify->shard_count; i++) {
-        snprintf(name, sizeof name, "%zu", i);
-        const json_t *numbers = index_shard_numbers(json_object_get(shards, name));
-        const json_t *highest = json_object_get(numbers, "max_seq_no");
-        const json_t *safe = json_object_get(numbers, "global_checkpoint");
-        good = good && json_is_integer(highest) && json_is_integer(safe);
-        verify->reach[side][i] = json_integer_value(side == ON_PRIMARY ? safe : highest);
-        if (side == ON_PRIMARY)
-            verify->highest[i] = json_integer_value(highest);
-    }
-    json_decref(json);
-    if (!good)
-        verify_wait(verify, "a shard of index %s has no primary copy %s now",
-                    verify_life(verify)->name,
-                    side == ON_PRIMARY ? "on the primary" : "on the standby");
-    return good;
 }
 
 /* ---- which index ---- */
@@ -597,6 +489,9 @@ static void begin_documents(struct verify *verify)
         verify_skip(verify, "it is filling: it has to be seeded first");
     else if (definition_is_closed(life->wanted))
         verify_skip(verify, "it is closed, and can't be read");
+    else if (verify->sample != 0 && life->no_numbers)
+        verify_skip(verify, "a sample needs sequence numbers, and the primary is of before 6.0: "
+                            "verify the index as a whole");
 }
 
 static void end_objects(struct verify *verify)
@@ -647,7 +542,7 @@ static void turn(struct verify *verify, uint64_t now_us)
     case VERIFY_COUNTING:
     case VERIFY_RECOUNTING:
         if (!verify->busy && now_us >= verify->retry_us)
-            count(verify);
+            verify_count(verify);
         break;
     case VERIFY_SUMMING:
         if (verify_scan_turn(verify, now_us))
@@ -878,6 +773,7 @@ void verify_free(struct standby *sb)
     es_call_fini(&verify->call);
     for (int side = 0; side < VERIFY_SIDES; side++) {
         es_call_fini(&verify->scans[side].call);
+        free(verify->scans[side].scroll);
         free(verify->reach[side]);
     }
     drop_all(verify);

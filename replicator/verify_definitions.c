@@ -113,17 +113,16 @@ static void set_call(struct verify *verify)
             es_call_set(call, "GET", "%s", kind->path);
         else
             es_call_set(call, "GET",
-                        "/_cluster/state/metadata?filter_path=cluster_uuid,metadata.%s%s",
+                        "/_cluster/state/metadata?filter_path=cluster_uuid,metadata.cluster_uuid,"
+                        "metadata.%s%s",
                         kind->section, kind == &index_names ? ".*.state" : "");
         return;
     }
     char *name = verify_name(verify);
     if (verify->look.call == 0)
         es_call_set(call, "GET",
-                    "/_cluster/state/metadata/%s?filter_path=cluster_uuid,"
-                    "metadata.indices.*.state,metadata.indices.*.routing_num_shards,"
-                    "metadata.indices.*.settings.index.uuid,"
-                    "metadata.indices.*.settings.index.history.uuid,"
+                    "/_cluster/state/metadata/%s?filter_path=" INDEX_LIFE_FILTER
+                    ",metadata.indices.*.state,metadata.indices.*.routing_num_shards,"
                     "metadata.indices.*.settings.index.number_of_shards",
                     name);
     else
@@ -266,7 +265,8 @@ static bool take_index(struct verify *verify, const json_t *answer)
 
 static bool take(struct verify *verify)
 {
-    json_t *answer = json_tree(buffer_span(&verify->call.answer));
+    bool none = verify->call.http_status != 200; /* the body is an error then */
+    json_t *answer = none ? json_object() : json_tree(buffer_span(&verify->call.answer));
     const struct object_kind *kind = kind_of_call(verify);
     const char *why = NULL;
     bool good = true;

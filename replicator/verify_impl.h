@@ -58,6 +58,7 @@ struct verify_scan {
     struct verify *verify;
     enum verify_side_number side;
     int64_t at, upto, to, step;
+    char *scroll; /* owned; of a primary without numbers: of the next part; NULL: of the first */
     bool busy, done;
     uint64_t documents;
     uint64_t digests[VERIFY_BUCKETS];
@@ -150,6 +151,18 @@ bool verify_is_equal(const struct difference *difference);
 /* The same in version and content, or not there either. */
 bool verify_is_same(const struct version_seen *a, const struct version_seen *b);
 
+/* Both sides are counted; AGAIN: the primary once more. */
+void verify_on_counted(struct verify *verify, bool again);
+
+/* ---- verify_count.c ---- */
+/* Asks for the next of what has to be known. */
+void verify_count(struct verify *verify);
+/* Reads uuid and primary terms of the index from an answer of the primary's cluster state; false:
+ * it is another index (skipped then). */
+bool verify_take_state(struct verify *verify, struct span body);
+/* Reads how far the shards of SIDE reach; false: some shard tells nothing now (it waits then). */
+bool verify_take_reach(struct verify *verify, enum verify_side_number side, struct span body);
+
 /* ---- verify_definitions.c ---- */
 /* In VERIFY_OBJECTS of all objects, in VERIFY_DEFINING of the index. */
 void verify_look_begin(struct verify *verify);
@@ -190,10 +203,5 @@ struct version_seen verify_see(struct verify *verify, struct difference *differe
 void verify_settle_begin(struct verify *verify);
 /* True when nothing is left to be looked at. */
 bool verify_settle_turn(struct verify *verify, uint64_t now_us);
-/* Reads uuid and primary terms of the index from an answer of the primary's cluster state; false:
- * it is another index (skipped then). */
-bool verify_take_state(struct verify *verify, struct span body);
-/* Reads how far the shards of SIDE reach; false: some shard tells nothing now (it waits then). */
-bool verify_take_reach(struct verify *verify, enum verify_side_number side, struct span body);
 
 #endif

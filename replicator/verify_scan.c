@@ -31,6 +31,11 @@ struct document {
     struct version_seen seen;
 };
 
+static bool has_numbers(const struct verify_scan *scan)
+{
+    return scan->side == ON_STANDBY || !verify_life(scan->verify)->no_numbers;
+}
+
 static bool decode_hit(struct verify_scan *scan, const struct hit *hit, struct document *document)
 {
     struct standby *sb = scan->verify->sb;
@@ -116,6 +121,8 @@ static int64_t take_page(struct verify_scan *scan)
     if (status == STATUS_OK && shards != 1)
         status = STATUS_BAD_INPUT;
     while (status == STATUS_OK && (status = hits_next(&walk, &hit)) == STATUS_OK) {
+        if (!has_numbers(scan))
+            hit_by_version(&hit);
         if (!decode_hit(scan, &hit, &document))
             status = STATUS_BAD_INPUT;
         else
@@ -148,8 +155,24 @@ static void fit_step(struct verify_scan *scan, size_t bytes, int64_t count)
         scan->step *= 2;
 }
 
+/* Begins anew: nobody knows how far a scroll is after an answer that can't be used. */
+static void begin_scroll(struct verify_scan *scan)
+{
+    free(scan->scroll);
+    scan->scroll = NULL;
+    if (scan->verify->state == VERIFY_SUMMING) {
+        scan->documents = 0;
+        memset(scan->digests, 0, sizeof scan->digests);
+    }
+}
+
 static bool ask_for_less(struct verify_scan *scan)
 {
+    if (!has_numbers(scan)) {
+        begin_scroll(scan);
+        scan->step = scan->step > 1 ? scan->step / 2 : 1;
+        return scan->step > 1;
+    }
     if (scan->upto - scan->at < 2)
         return false;
     scan->step = (scan->upto - scan->at) / 2;
@@ -167,9 +190,12 @@ static void on_page(struct es_call *call)
         return;
     if (call->status == STATUS_TOO_LARGE && ask_for_less(scan))
         return;
-    if (!verify_answered(verify, scan->side, call))
+    if (!verify_answered(verify, scan->side, call)) {
+        if (!has_numbers(scan))
+            begin_scroll(scan);
         return;
-    if (page_is_full(scan) && ask_for_less(scan))
+    }
+    if (has_numbers(scan) && page_is_full(scan) && ask_for_less(scan))
         return;
     int64_t count = take_page(scan);
     if (count < 0) {
@@ -178,9 +204,15 @@ static void on_page(struct es_call *call)
     }
     if (scan->side == ON_PRIMARY)
         seed_note_read(verify->sb, (uint64_t)count, call->answer.size);
-    scan->at = scan->upto;
-    scan->done = scan->at >= scan->to;
-    fit_step(scan, call->answer.size, count);
+    if (has_numbers(scan)) {
+        scan->at = scan->upto;
+        scan->done = scan->at >= scan->to;
+        fit_step(scan, call->answer.size, count);
+    } else {
+        free(scan->scroll);
+        scan->scroll = hits_scroll(buffer_span(&call->answer));
+        scan->done = count == 0;
+    }
     buffer_fini(&call->answer);
     standby_on_records(verify->sb); /* last */
 }
@@ -189,8 +221,12 @@ static void ask(struct verify_scan *scan)
 {
     struct verify *verify = scan->verify;
     scan->upto = scan->to - scan->at > scan->step ? scan->at + scan->step : scan->to;
-    hits_search(&scan->call, verify_life(verify)->name, verify->shard,
-                verify_life(verify)->hits_max, scan->at, scan->upto);
+    const struct life *life = verify_life(verify);
+    if (has_numbers(scan))
+        hits_search(&scan->call, life->name, verify->shard, life->hits_max, scan->at, scan->upto);
+    else
+        hits_scroll_search(&scan->call, life->name, verify->shard,
+                           scan->step < life->hits_max ? scan->step : life->hits_max, scan->scroll);
     scan->call.answer_max = ANSWER_MAX;
     scan->call.plain = !verify->sb->settings->seed_compress;
     scan->call.on_done = on_page;
@@ -207,6 +243,8 @@ void verify_scan_begin(struct verify *verify)
         scan->side = (enum verify_side_number)side;
         scan->at = -1;
         scan->step = FIRST_STEP;
+        free(scan->scroll);
+        scan->scroll = NULL;
         if (verify->state == VERIFY_SUMMING) {
             verify->newest = -1;
             verify->counted =

@@ -26,6 +26,7 @@
 #include "base/failpoint.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "es/index_state.h"
 #include "es/outcome.h"
 #include "replicator/audit.h"
 #include "replicator/reading.h"
@@ -268,6 +269,8 @@ static bool take_documents(struct verify *verify, enum verify_side_number side)
     while (status == STATUS_OK && (status = mget_next(&walk, &doc)) == STATUS_OK) {
         if (i == asked_count(verify) || doc.failed)
             return false;
+        if (side == ON_PRIMARY && verify_life(verify)->no_numbers)
+            mget_by_version(&doc);
         struct difference *d = asked(verify)[i++];
         if (again)
             judge(verify, d, &doc);
@@ -322,10 +325,8 @@ static void ask_facts(struct verify *verify)
     char *name = verify_name(verify);
     if (verify->step == STEP_STATE)
         es_call_set(&verify->call, "GET",
-                    "/_cluster/state/metadata/%s?filter_path=cluster_uuid,"
-                    "metadata.indices.*.settings.index.uuid,"
-                    "metadata.indices.*.settings.index.history.uuid,"
-                    "metadata.indices.*.primary_terms",
+                    "/_cluster/state/metadata/%s?filter_path=" INDEX_LIFE_FILTER
+                    ",metadata.indices.*.primary_terms",
                     name);
     else
         es_call_set(&verify->call, "GET",

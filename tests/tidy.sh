@@ -52,7 +52,7 @@ BEGIN {
     allowed["lib/es"] = "base http es"
     allowed["lib/journal"] = "base journal"
     allowed["lib/conf"] = "base conf"
-    allowed["lib/admin"] = "base http admin"
+    allowed["lib/admin"] = "base http conf admin"
     allowed["proxy"] = "base http es journal conf admin proxy"
     allowed["replicator"] = "base http es journal conf admin replicator"
     allowed["ctl"] = "base http es journal conf ctl"

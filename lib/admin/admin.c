@@ -20,11 +20,17 @@
 #include <sys/queue.h>
 
 #include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/bufferevent_ssl.h>
 #include <event2/event.h>
 #include <event2/http.h>
 #include <event2/keyvalq_struct.h>
 #include <event2/listener.h>
 
+#include <openssl/ssl.h>
+
+#include "base/clock.h"
+#include "base/log.h"
 #include "base/loop.h"
 
 #define HEAD_MAX 65536
@@ -32,22 +38,32 @@
 #define ROUTES_MAX 64
 
 struct route {
-    const char *method; /* borrowed */
-    const char *path;   /* borrowed */
+    enum admin_role role; /* at least */
+    const char *method;   /* borrowed */
+    const char *path;     /* borrowed */
     admin_handler handler;
     void *arg;
+};
+
+struct caller {
+    enum admin_role role; /* ADMIN_ANYBODY: not known */
+    char name[ACCESS_NAME_MAX + 1], from[64];
 };
 
 struct call {
     struct admin_request request; /* what the handler sees */
     struct admin *admin;          /* NULL once the server has gone */
     struct evhttp_request *http;  /* evhttp's; NULL once its connection has gone */
-    struct buffer bytes;          /* owned: path, query and body */
-    LIST_ENTRY(call) link;        /* in admin->calls while admin is not NULL */
+    struct buffer bytes;          /* owned: target and body */
+    struct span target;           /* path and query, into bytes */
+    struct caller caller;
+    const char *method;    /* borrowed */
+    LIST_ENTRY(call) link; /* in admin->calls while admin is not NULL */
 };
 
 struct admin {
-    struct evhttp *http; /* owned, and with it the listener */
+    struct access *access; /* borrowed */
+    struct evhttp *http;   /* owned, and with it the listener */
     uint16_t port;
     struct route routes[ROUTES_MAX];
     size_t routes_count;
@@ -78,6 +94,7 @@ static const char *reason(int status)
     } reasons[] = {{200, "OK"},
                    {202, "Accepted"},
                    {400, "Bad Request"},
+                   {401, "Unauthorized"},
                    {403, "Forbidden"},
                    {404, "Not Found"},
                    {405, "Method Not Allowed"},
@@ -92,6 +109,40 @@ static const char *reason(int status)
             return reasons[i].reason;
     }
     return "-";
+}
+
+/* Who asks on HTTP, by what it sent and by its connection. */
+static struct caller caller_of(const struct admin *admin, struct evhttp_request *http)
+{
+    struct caller caller = {0};
+    struct evhttp_connection *connection = evhttp_request_get_connection(http);
+    struct evkeyvalq *headers = evhttp_request_get_input_headers(http);
+    SSL *ssl = access_tls(admin->access) == NULL
+                   ? NULL
+                   : bufferevent_openssl_get_ssl(evhttp_connection_get_bufferevent(connection));
+    char *address = NULL;
+    uint16_t port = 0;
+    caller.role =
+        access_who(admin->access, evhttp_find_header(headers, "Authorization"), ssl, caller.name);
+    evhttp_connection_get_peer(connection, &address, &port);
+    snprintf(caller.from, sizeof caller.from, "%s", address == NULL ? "?" : address);
+    return caller;
+}
+
+static void note(struct admin *admin, const struct caller *caller, const char *method,
+                 struct span target, int status)
+{
+    access_note(admin->access, &(struct access_note){.time_us = clock_wall_us(),
+                                                     .name = caller->name,
+                                                     .from = caller->from,
+                                                     .method = method,
+                                                     .role = caller->role,
+                                                     .target = target,
+                                                     .status = status});
+    if (strcmp(method, "POST") == 0 && access_asks(admin->access))
+        log_info("admin", "%s %.*s by %s (%s) from %s: %d", method, (int)target.size, target.data,
+                 caller->name[0] == '\0' ? "?" : caller->name, admin_role_name(caller->role),
+                 caller->from, status);
 }
 
 /* Sends an answer on HTTP, which is evhttp's again from here on. */
@@ -114,8 +165,10 @@ void admin_reply(struct admin_request *request, int status, const char *content_
 {
     struct call *call = call_of(request);
 
-    if (call->admin != NULL)
+    if (call->admin != NULL) {
+        note(call->admin, &call->caller, call->method, call->target, status);
         LIST_REMOVE(call, link);
+    }
     if (call->http != NULL) {
         evhttp_connection_set_closecb(evhttp_request_get_connection(call->http), NULL, NULL);
         send_answer(call->http, status, content_type, body);
@@ -171,6 +224,7 @@ static const char *method_name(enum evhttp_cmd_type command)
 {
     switch (command) {
     case EVHTTP_REQ_GET:
+    case EVHTTP_REQ_HEAD: /* the same without the body */
         return "GET";
     case EVHTTP_REQ_POST:
         return "POST";
@@ -203,7 +257,7 @@ static bool host_is_ours(const char *host)
 }
 
 static void call_start(struct admin *admin, struct evhttp_request *http, const struct route *route,
-                       struct span path, struct span query)
+                       const struct caller *caller, struct span target)
 {
     struct call *call = bytes_zalloc(sizeof *call);
     struct evbuffer *body = evhttp_request_get_input_buffer(http);
@@ -211,37 +265,80 @@ static void call_start(struct admin *admin, struct evhttp_request *http, const s
 
     call->admin = admin;
     call->http = http;
-    char *to = buffer_reserve(&call->bytes, path.size + query.size + size);
-    buffer_append_span(&call->bytes, path);
-    buffer_append_span(&call->bytes, query);
-    CHECK(evbuffer_copyout(body, to + path.size + query.size, size) == (ev_ssize_t)size);
+    call->caller = *caller;
+    call->method = route->method;
+    char *to = buffer_reserve(&call->bytes, target.size + size);
+    buffer_append_span(&call->bytes, target);
+    CHECK(evbuffer_copyout(body, to + target.size, size) == (ev_ssize_t)size);
+    size_t path = strlen(route->path);
+    bool has_query = target.size > path; /* a question mark follows the path */
+    call->target = span_of(to, target.size);
     call->request.method = span_cstr(route->method);
-    call->request.path = span_of(to, path.size);
-    call->request.query = span_of(to + path.size, query.size);
-    call->request.body = span_of(to + path.size + query.size, size);
+    call->request.path = span_of(to, path);
+    call->request.query =
+        has_query ? span_of(to + path + 1, target.size - path - 1) : span_of(to, 0);
+    call->request.body = span_of(to + target.size, size);
+    call->request.from = call->caller.from;
+    call->request.name = call->caller.name;
+    call->request.role = caller->role;
     LIST_INSERT_HEAD(&admin->calls, call, link);
     evhttp_connection_set_closecb(evhttp_request_get_connection(http), call_on_close, call);
     route->handler(&call->request, route->arg);
 }
 
+/* Why a request is not even looked at; NULL: it is. */
+static const char *is_of_a_web_page(const struct admin *admin, struct evhttp_request *http)
+{
+    struct evkeyvalq *headers = evhttp_request_get_input_headers(http);
+
+    if (evhttp_find_header(headers, "Origin") != NULL)
+        return "requests of web pages are not taken here";
+    if (!access_asks(admin->access) && !host_is_ours(evhttp_find_header(headers, "Host")))
+        return "the Host of a request to the admin address must be an IP address or localhost";
+    return NULL;
+}
+
+/* What keeps CALLER from ROUTE; 0: nothing does. */
+static int refusal(const struct admin *admin, const struct route *route,
+                   const struct caller *caller)
+{
+    if (!access_asks(admin->access) || caller->role >= route->role)
+        return 0;
+    return caller->role == ADMIN_ANYBODY ? 401 : 403;
+}
+
+static void refuse_caller(struct admin *admin, struct evhttp_request *http,
+                          const struct route *route, const struct caller *caller,
+                          struct span target, int status)
+{
+    char text[200];
+
+    if (status == 401)
+        snprintf(
+            text, sizeof text,
+            "who are you? Send Authorization: Bearer TOKEN, with a token of admin.tokens_file%s",
+            access_tls(admin->access) == NULL ? "" : ", or a client certificate");
+    else
+        snprintf(text, sizeof text, "%s has the role %s, and this needs the role %s", caller->name,
+                 admin_role_name(caller->role), admin_role_name(route->role));
+    if (status == 401)
+        evhttp_add_header(evhttp_request_get_output_headers(http), "WWW-Authenticate",
+                          "Bearer realm=\"tandem\"");
+    note(admin, caller, route->method, target, status);
+    refuse(http, status, text);
+}
+
 static void admin_on_request(struct evhttp_request *http, void *arg)
 {
     struct admin *admin = arg;
-    struct evkeyvalq *headers = evhttp_request_get_input_headers(http);
-    const char *uri = evhttp_request_get_uri(http);
+    const char *uri = evhttp_request_get_uri(http), *mark = strchr(uri, '?');
     const char *method = method_name(evhttp_request_get_command(http));
-    const char *mark = strchr(uri, '?');
     struct span path = mark == NULL ? span_cstr(uri) : span_of(uri, (size_t)(mark - uri));
-    struct span query = mark == NULL ? SPAN_NONE : span_cstr(mark + 1);
+    const char *why = is_of_a_web_page(admin, http);
     bool path_known = false;
 
-    if (!host_is_ours(evhttp_find_header(headers, "Host"))) {
-        refuse(http, 403,
-               "the Host of a request to the admin address must be an IP address or localhost");
-        return;
-    }
-    if (evhttp_find_header(headers, "Origin") != NULL) {
-        refuse(http, 403, "requests of web pages are not taken here");
+    if (why != NULL) {
+        refuse(http, 403, why);
         return;
     }
     for (size_t i = 0; i < admin->routes_count; i++) {
@@ -250,7 +347,12 @@ static void admin_on_request(struct evhttp_request *http, void *arg)
             continue;
         path_known = true;
         if (strcmp(method, route->method) == 0) {
-            call_start(admin, http, route, path, query);
+            struct caller caller = caller_of(admin, http);
+            int status = refusal(admin, route, &caller);
+            if (status == 0)
+                call_start(admin, http, route, &caller, span_cstr(uri));
+            else
+                refuse_caller(admin, http, route, &caller, span_cstr(uri), status);
             return;
         }
         evhttp_add_header(evhttp_request_get_output_headers(http), "Allow", route->method);
@@ -317,9 +419,9 @@ bool admin_parameter_u64(const struct admin_request *request, const char *name, 
 /* ------------------------------------------------------------------------------------------------------
  * The server. */
 
-/* The socket address of HOST and PORT; false when it is not this machine's loopback. */
-static bool loopback_address(const char *host, uint16_t port, struct sockaddr_storage *address,
-                             socklen_t *size)
+/* The socket address of HOST and PORT; false when it is none. */
+static bool read_address(const char *host, uint16_t port, struct sockaddr_storage *address,
+                         socklen_t *size, bool *loopback)
 {
     struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(port)};
     struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
@@ -329,11 +431,13 @@ static bool loopback_address(const char *host, uint16_t port, struct sockaddr_st
     memset(address, 0, sizeof *address);
     if (inet_pton(AF_INET, host, &v4.sin_addr) == 1) {
         memcpy(address, &v4, *size = sizeof v4);
-        return ntohl(v4.sin_addr.s_addr) >> 24 == 127;
+        *loopback = ntohl(v4.sin_addr.s_addr) >> 24 == 127;
+        return true;
     }
     if (inet_pton(AF_INET6, host, &v6.sin6_addr) == 1) {
         memcpy(address, &v6, *size = sizeof v6);
-        return IN6_IS_ADDR_LOOPBACK(&v6.sin6_addr);
+        *loopback = IN6_IS_ADDR_LOOPBACK(&v6.sin6_addr);
+        return true;
     }
     return false;
 }
@@ -351,18 +455,30 @@ static uint16_t port_of(evutil_socket_t fd)
     return ntohs(bound.ss_family == AF_INET ? v4.sin_port : v6.sin6_port);
 }
 
-struct admin *admin_new(struct loop *loop, const char *host, uint16_t port, char *why,
-                        size_t why_size)
+/* Of evhttp, for each connection. */
+static struct bufferevent *new_tls(struct event_base *base, void *arg)
+{
+    SSL *ssl = SSL_new(arg);
+
+    return ssl == NULL ? NULL
+                       : bufferevent_openssl_socket_new(base, -1, ssl, BUFFEREVENT_SSL_ACCEPTING,
+                                                        BEV_OPT_CLOSE_ON_FREE);
+}
+
+struct admin *admin_new(struct loop *loop, struct access *access, const char *host, uint16_t port,
+                        char *why, size_t why_size)
 {
     struct sockaddr_storage address;
     socklen_t size = 0;
     int on = 1;
+    bool loopback = false;
 
-    if (!loopback_address(host, port, &address, &size)) {
+    bool good = read_address(host, port, &address, &size, &loopback);
+    if (!good || (!loopback && !access_asks(access))) {
         snprintf(why, why_size,
-                 "the admin address %s is not this machine's loopback, and there is no "
-                 "authentication yet; "
-                 "use 127.0.0.1",
+                 good ? "the admin address %s can be reached from other machines: set "
+                        "admin.tokens_file or admin.client_ca_file first, or use 127.0.0.1"
+                      : "the admin address %s is no IP address",
                  host);
         return NULL;
     }
@@ -385,6 +501,7 @@ struct admin *admin_new(struct loop *loop, const char *host, uint16_t port, char
 
     struct admin *admin = bytes_zalloc(sizeof *admin);
     LIST_INIT(&admin->calls);
+    admin->access = access;
     admin->port = port_of(fd);
     admin->http = evhttp_new(loop_base(loop));
     CHECK(admin->http != NULL);
@@ -395,6 +512,8 @@ struct admin *admin_new(struct loop *loop, const char *host, uint16_t port, char
                                                 EVHTTP_REQ_PUT | EVHTTP_REQ_DELETE |
                                                 EVHTTP_REQ_OPTIONS);
     evhttp_set_gencb(admin->http, admin_on_request, admin);
+    if (access_tls(access) != NULL)
+        evhttp_set_bevcb(admin->http, new_tls, access_tls(access));
     CHECK(evhttp_bind_listener(admin->http, listener) != NULL);
     return admin;
 }
@@ -418,10 +537,10 @@ uint16_t admin_port(const struct admin *admin)
     return admin->port;
 }
 
-void admin_route(struct admin *admin, const char *method, const char *path, admin_handler handler,
-                 void *arg)
+void admin_route(struct admin *admin, enum admin_role role, const char *method, const char *path,
+                 admin_handler handler, void *arg)
 {
     CHECK(admin->routes_count < ROUTES_MAX);
     CHECK(strcmp(method, "GET") == 0 || strcmp(method, "POST") == 0);
-    admin->routes[admin->routes_count++] = (struct route){method, path, handler, arg};
+    admin->routes[admin->routes_count++] = (struct route){role, method, path, handler, arg};
 }

@@ -110,6 +110,8 @@ void conf_keep_restart(const struct conf_table *table, const void *old, void *fr
 /* "duration", "size" ...: for the documentation. */
 const char *conf_type_name(enum conf_type type);
 
+/* Reads a duration as the file may have it, in microseconds. */
+MUST_USE bool conf_duration_parse(const char *text, uint64_t *us);
 /* Reads host:port or [v6]:port. False: WHY says what would be right, ADDRESS holds nothing. */
 MUST_USE bool conf_address_parse(const char *text, struct conf_address *address, char *why,
                                  size_t why_size);

@@ -49,22 +49,6 @@ static bool check_name(const void *value, char *why, size_t why_size)
     return false;
 }
 
-/* There is no authentication on the admin address yet: whoever reaches it may pause, drop and
- * adopt. */
-static bool check_loopback(const void *value, char *why, size_t why_size)
-{
-    const struct conf_address *address = value;
-
-    if (address->loopback)
-        return true;
-    snprintf(why, why_size,
-             "%.80s can be reached from other machines, and the admin address has no "
-             "authentication yet; "
-             "use 127.0.0.1, and an SSH tunnel from afar",
-             address->text);
-    return false;
-}
-
 static bool check_publish(const void *value, char *why, size_t why_size)
 {
     const char *text = *(char *const *)value;
@@ -119,8 +103,7 @@ static const struct conf_row rows[] = {
     {"proxy.listen", CONF_ADDR, AT(proxy_listen), "127.0.0.1:9200", RESTART,
      "Where clients connect. Loopback until you decide otherwise: Tandem checks no credentials itself, it hands them to the primary."},
     {"proxy.admin", CONF_ADDR, AT(proxy_admin), "127.0.0.1:9280", RESTART,
-     "Where tandemctl and Prometheus connect. Only loopback is accepted, since there is no authentication on it yet.",
-     NULL, 0, 0, check_loopback},
+     "Where tandemctl, Prometheus and load balancers connect. Another address than loopback is accepted only where callers are asked for their names (admin.tokens_file, admin.client_ca_file): who reaches it may pause, drop and adopt."},
     {"proxy.publish", CONF_TEXT, AT(proxy_publish), "", RESTART,
      "The host:port that sniffing clients are told to use in place of the nodes (see rewrite_nodes). Empty: what each of them called Tandem itself (its Host field).",
      NULL, 0, 0, check_publish},
@@ -174,6 +157,25 @@ static const struct conf_row rows[] = {
      NULL, 0, 1 * DAY},
     {"proxy.rewrite_nodes", CONF_BOOL, AT(proxy_rewrite_nodes), "true", RELOAD,
      "Answers of _nodes, _nodes/http and the like name Tandem in place of the nodes, so that clients that sniff do not go around it. Writes that go around it are not replicated."},
+
+    {"admin.tokens_file", CONF_PATH, AT(admin_tokens_file), "", RESTART,
+     "Who may use the admin addresses: one principal in a line, ROLE NAME TOKEN; # begins a comment. A viewer looks; an operator also pauses, seeds, verifies, repairs; an admin also releases, drops and adopts. Only its owner may be able to read the file; it is read again at SIGHUP. Empty, and no admin.client_ca_file: whoever reaches the address may do all."},
+    {"admin.tls_certificate_file", CONF_PATH, AT(admin_tls_certificate_file), "", RESTART,
+     "The certificate, with its chain, of the admin addresses (PEM). Empty: plain HTTP, in which a token can be read on its way."},
+    {"admin.tls_key_file", CONF_PATH, AT(admin_tls_key_file), "", RESTART,
+     "The private key of that certificate (PEM). Only its owner may be able to read it."},
+    {"admin.client_ca_file", CONF_PATH, AT(admin_client_ca_file), "", RESTART,
+     "Client certificates that these authorities (PEM) have signed are principals too: the common name is the name, the organizational unit the role (viewer, operator, admin)."},
+    {"admin.audit_file", CONF_PATH, AT(admin_audit_file), "", RESTART,
+     "A file to which each call of an admin address is appended: a line of JSON with time, name, role, address, method, target and status. Empty: what changes something stands in the log only."},
+    {"ctl.token_file", CONF_PATH, AT(ctl_token_file), "", RESTART,
+     "The token that tandemctl sends; $TANDEM_TOKEN_FILE goes before it. Empty: the first one of an admin in admin.tokens_file, where tandemctl may read that."},
+    {"ctl.ca_file", CONF_PATH, AT(ctl_ca_file), "", RESTART,
+     "Certificates (PEM) that may have signed that of the admin addresses. Empty: admin.tls_certificate_file itself."},
+    {"ctl.certificate_file", CONF_PATH, AT(ctl_certificate_file), "", RESTART,
+     "The certificate that tandemctl shows (PEM), for admin.client_ca_file."},
+    {"ctl.key_file", CONF_PATH, AT(ctl_key_file), "", RESTART,
+     "Its private key (PEM)."},
 
     {"primary.name", CONF_TEXT, AT(primary_name), "a", RESTART,
      "The name of the primary in logs and commands.",
@@ -265,7 +267,7 @@ static const struct conf_row rows[] = {
 
     {"replicate.exclude", CONF_LIST, AT(replicate_exclude),
      ".security* .tasks .kibana_task_manager* .async-search* .watches .triggered_watches .ml-* .transform-* "
-     ".monitoring-* .ds-ilm-history-* .slm-history* .fleet* .opendistro* .opensearch* .plugins-* .tandem*", RESTART,
+     ".monitoring-* .ds-ilm-history-* .slm-history* .fleet* .opendistro* .opensearch* .plugins-* .scripts .tandem*", RESTART,
      "Indices that are not replicated; * stands for anything. The initial ones belong to the engines themselves: each cluster writes its own. Other indices that begin with a dot are replicated."},
     {"replicate.client_versions", CONF_LIST, AT(replicate_client_versions), "", RESTART,
      "Indices whose clients set the versions of documents (version_type external or external_gte: Kafka Connect's sink, for one); * stands for anything. Their documents have the same _version on a standby, so that such clients can go on there after a switch. All other indices are written there with versions of Tandem's, which are far above. It holds for indices that Tandem sees for the first time: one that is replicated already stays as it is."},
@@ -282,8 +284,7 @@ static const struct conf_row standby_rows[] = {
      "Nodes of the standby, with the port each.",
      NULL, 1, 0},
     {"admin", CONF_ADDR, OF(admin), "127.0.0.1:9281", RESTART,
-     "Where tandemctl and Prometheus reach this standby's replicator. Only loopback is accepted. Another port for each standby.",
-     NULL, 0, 0, check_loopback},
+     "Where tandemctl, Prometheus and load balancers reach this standby's replicator. As proxy.admin; another port for each standby."},
     {"credentials_file", CONF_PATH, OF(credentials_file), "", RESTART,
      "The account that writes to the standby. One line: user:password, ApiKey ... or Bearer .... Only its owner may be able to read the file."},
     {"ca_file", CONF_PATH, OF(ca_file), "", RESTART,
@@ -384,6 +385,57 @@ static bool check_standbys(const struct settings *settings, char *why, size_t wh
     return true;
 }
 
+/* Whoever reaches an admin address that asks for no name may pause, drop and adopt. */
+static bool check_admin_address(const struct settings *settings, const char **about, char *why,
+                                size_t why_size)
+{
+    const struct conf_address *open = settings->proxy_admin.loopback ? NULL : &settings->proxy_admin;
+
+    *about = "proxy.admin";
+    for (size_t i = 0; i < settings->standbys_count && open == NULL; i++) {
+        *about = "standbys";
+        if (!settings->standbys[i].admin.loopback)
+            open = &settings->standbys[i].admin;
+    }
+    if (open == NULL || settings->admin_tokens_file[0] != '\0' ||
+        settings->admin_client_ca_file[0] != '\0')
+        return true;
+    snprintf(why, why_size,
+             "the admin address %.80s can be reached from other machines: set admin.tokens_file "
+             "or admin.client_ca_file, or use 127.0.0.1 and an SSH tunnel from afar",
+             open->text);
+    return false;
+}
+
+static bool go_together(const char *one, const char *other)
+{
+    return (one[0] == '\0') == (other[0] == '\0');
+}
+
+static bool check_admin(const struct settings *settings, const char **about, char *why,
+                        size_t why_size)
+{
+    *about = "admin.tls_key_file";
+    if (!go_together(settings->admin_tls_key_file, settings->admin_tls_certificate_file)) {
+        snprintf(why, why_size,
+                 "admin.tls_certificate_file and admin.tls_key_file go together; set both");
+        return false;
+    }
+    *about = "ctl.key_file";
+    if (!go_together(settings->ctl_key_file, settings->ctl_certificate_file)) {
+        snprintf(why, why_size, "ctl.certificate_file and ctl.key_file go together; set both");
+        return false;
+    }
+    *about = "admin.client_ca_file";
+    if (settings->admin_client_ca_file[0] != '\0' &&
+        settings->admin_tls_certificate_file[0] == '\0') {
+        snprintf(why, why_size,
+                 "admin.client_ca_file needs TLS: set admin.tls_certificate_file too");
+        return false;
+    }
+    return check_admin_address(settings, about, why, why_size);
+}
+
 static bool check_settings(const void *values, const char **about, char *why, size_t why_size)
 {
     const struct settings *settings = values;
@@ -419,6 +471,8 @@ static bool check_settings(const void *values, const char **about, char *why, si
         snprintf(why, why_size, "proxy.target_max is above proxy.head_max, of which it is a part");
         return false;
     }
+    if (!check_admin(settings, about, why, why_size))
+        return false;
     *about = "standbys";
     return check_standbys(settings, why, why_size);
 }

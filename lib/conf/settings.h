@@ -89,6 +89,16 @@ struct settings {
     uint64_t proxy_drain_timeout;
     bool proxy_rewrite_nodes;
 
+    char *admin_tokens_file; /* see access.h */
+    char *admin_tls_certificate_file;
+    char *admin_tls_key_file;
+    char *admin_client_ca_file;
+    char *admin_audit_file;
+    char *ctl_token_file;
+    char *ctl_ca_file;
+    char *ctl_certificate_file;
+    char *ctl_key_file;
+
     char *primary_name;
     struct conf_list primary_urls;
     char *primary_credentials_file; /* Tandem's own account */

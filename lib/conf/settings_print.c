@@ -17,6 +17,8 @@ static const struct {
     {"log", "One line per event, on standard error."},
     {"proxy",
      "The program in front of the primary: where it listens, and how much a client may ask for."},
+    {"admin", "Who may use the admin addresses, of the proxy and of the replicators."},
+    {"ctl", "How tandemctl speaks to them."},
     {"primary", "The cluster that applications mean when they talk to Tandem."},
     {"journal", "The numbered, durable sequence of what was written."},
     {"follower", "Following the primary's definitions: indices, mappings, templates, pipelines."},

@@ -92,6 +92,11 @@ static bool parse_with_unit(const struct unit *units, size_t count, const char *
     return false;
 }
 
+bool conf_duration_parse(const char *text, uint64_t *us)
+{
+    return parse_with_unit(durations, COUNT_OF(durations), text, us);
+}
+
 static bool in_bounds(const struct conf_row *row, uint64_t value, char *why, size_t why_size)
 {
     struct buffer bound = {0};

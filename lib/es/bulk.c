@@ -232,8 +232,7 @@ static bool is_external(struct span version_type)
 {
     return json_string_is(version_type, SPAN("external")) ||
            json_string_is(version_type, SPAN("external_gt")) ||
-           json_string_is(version_type, SPAN("external_gte")) ||
-           json_string_is(version_type, SPAN("force"));
+           json_string_is(version_type, SPAN("external_gte"));
 }
 
 static inline struct span meta_value(const struct metadata *meta, enum meta which)
@@ -251,7 +250,9 @@ static inline void fill_item(struct bulk_item *item, const struct metadata *meta
     item->require_alias = meta_value(meta, META_REQUIRE_ALIAS);
     item->source_filter = meta_value(meta, META_SOURCE);
     item->op_type = meta_value(meta, META_OP_TYPE);
-    item->has_external_version = is_external(meta_value(meta, META_VERSION_TYPE));
+    item->forces_version = json_string_is(meta_value(meta, META_VERSION_TYPE), SPAN("force"));
+    item->has_external_version =
+        item->forces_version || is_external(meta_value(meta, META_VERSION_TYPE));
     /* A version without an external type is a condition too, up to 6.x; later engines refuse it. */
     item->has_condition = meta_value(meta, META_IF_SEQ_NO).size > 0 ||
                           meta_value(meta, META_IF_PRIMARY_TERM).size > 0 ||

@@ -28,6 +28,7 @@ struct bulk_item {
                              routing: `routing` or `_routing`; source_filter: `_source` in the action */
     bool has_condition;        /* if_seq_no, if_primary_term */
     bool has_external_version; /* version_type external, external_gt, external_gte (or _version_type) */
+    bool forces_version;       /* version_type force, which may set a lower one: before 6.0 */
     size_t number;             /* position among the items, from 0 */
     size_t line_number;        /* of the action line, from 1, for error messages */
 };

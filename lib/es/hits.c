@@ -9,6 +9,8 @@
 
 #include "http/message.h"
 
+#define SCROLL_KEPT "5m"
+
 void hits_search(struct es_call *call, const char *index, size_t shard, int64_t size, int64_t above,
                  int64_t up_to)
 {
@@ -23,6 +25,37 @@ void hits_search(struct es_call *call, const char *index, size_t shard, int64_t 
                    "\"_seq_no\":{\"gt\":%" PRId64 ",\"lte\":%" PRId64 "}}}}",
                    size, above, up_to);
     buffer_fini(&name);
+}
+
+void hits_scroll_search(struct es_call *call, const char *index, size_t shard, int64_t size,
+                        const char *scroll)
+{
+    struct buffer name = {0};
+    if (scroll != NULL) {
+        es_call_set(call, "POST", "/_search/scroll");
+        buffer_appendf(&call->body, "{\"scroll\":\"%s\",\"scroll_id\":", SCROLL_KEPT);
+        buffer_append_json_string(&call->body, span_cstr(scroll));
+        buffer_append_char(&call->body, '}');
+        return;
+    }
+    http_percent_encode(span_cstr(index), &name);
+    es_call_set(call, "POST", "/%s/_search?scroll=%s&preference=_shards:%zu", buffer_cstr(&name),
+                SCROLL_KEPT, shard);
+    buffer_appendf(&call->body,
+                   "{\"size\":%" PRId64 ",\"version\":true,\"sort\":[\"_doc\"],"
+                   "\"query\":{\"match_all\":{}}}",
+                   size);
+    buffer_fini(&name);
+}
+
+char *hits_scroll(struct span body)
+{
+    struct buffer text = {0};
+    char *scroll = NULL;
+    if (json_string_decode(json_member(body, SPAN("_scroll_id")), &text) && text.size != 0)
+        scroll = span_dup(buffer_span(&text));
+    buffer_fini(&text);
+    return scroll;
 }
 
 /* Stands INNER within the value of member NAME of AROUND. */
@@ -106,6 +139,15 @@ enum status hits_next(struct hits_walk *walk, struct hit *hit)
     hit->has_numbers = has_seq_no && term > 0;
     bool whole = json_leave(&walk->walk, &members) && json_is_string(hit->id);
     return whole ? STATUS_OK : STATUS_BAD_INPUT;
+}
+
+void hit_by_version(struct hit *hit)
+{
+    if (hit->has_numbers)
+        return;
+    hit->has_numbers = true;
+    hit->term = 1;
+    hit->seq_no = hit->version;
 }
 
 static bool decode(struct span raw, struct buffer *out)

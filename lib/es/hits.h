@@ -20,6 +20,15 @@
 void hits_search(struct es_call *call, const char *index, size_t shard, int64_t size, int64_t above,
                  int64_t up_to);
 
+/* Sets CALL to the first part of all documents of one shard of INDEX as they are now, or, with the
+ * SCROLL that an answer gave (hits_scroll), to the next: for engines before 6.0. Parts are SIZE
+ * documents; one without any is the end. What is open in the engine goes by itself after five
+ * minutes without a call. */
+void hits_scroll_search(struct es_call *call, const char *index, size_t shard, int64_t size,
+                        const char *scroll);
+/* The id for the next part, the caller's; NULL: there is none. */
+char *hits_scroll(struct span body);
+
 struct hits_walk {
     struct json_walk walk;      /* over the hits */
     struct json_walk around[2]; /* the answer, and its member `hits`: what encloses them */
@@ -40,6 +49,9 @@ struct hit {
 MUST_USE enum status hits_init(struct hits_walk *walk, struct span body, int64_t *shards);
 /* The next one. OK; NOT_FOUND at the end; BAD_INPUT when the answer is cut, or a hit has no id. */
 MUST_USE enum status hits_next(struct hits_walk *walk, struct hit *hit);
+
+/* HIT of an engine before 6.0 gets (term 1, its `_version`): see outcome_by_version(). */
+void hit_by_version(struct hit *hit);
 
 /* What of a hit must be decoded, the caller's. */
 struct hit_text {

@@ -28,14 +28,19 @@ bool index_is_life(const json_t *index, const char *key)
     return same;
 }
 
-const json_t *index_shard_numbers(const json_t *copies)
+const json_t *index_primary_copy(const json_t *copies)
 {
     size_t i;
     json_t *copy;
     json_array_foreach(copies, i, copy)
     {
         if (json_is_true(json_object_get(json_object_get(copy, "routing"), "primary")))
-            return json_object_get(copy, "seq_no");
+            return copy;
     }
     return NULL;
+}
+
+const json_t *index_shard_numbers(const json_t *copies)
+{
+    return json_object_get(index_primary_copy(copies), "seq_no");
 }

@@ -150,6 +150,7 @@ struct numbers {
 };
 
 #define NUMBERS_NONE ((struct numbers){-1, 0})
+#define ITEM_NONE ((struct outcome_item){.version = -1, .created = -1, .found = -1})
 
 /* Absent is not valid; neither are the -2 and 0 of indices whose sequence numbers are disabled. */
 static inline bool numbers_valid(struct numbers numbers)
@@ -217,6 +218,10 @@ static inline void item_member(struct outcome_item *item, struct numbers *number
         item->error = json_is_null(value) ? SPAN_NONE : value;
     } else if (KEY_IS(key, "get")) {
         item->get = value;
+    } else if (KEY_IS(key, "created")) {
+        item->created = json_is_true(value);
+    } else if (KEY_IS(key, "found")) {
+        item->found = json_is_true(value);
     }
 }
 
@@ -373,7 +378,7 @@ enum status outcome_next(struct outcome_walk *walk, struct outcome_item *item)
     if (status != STATUS_OK)
         return status;
 
-    *item = (struct outcome_item){.version = -1};
+    *item = ITEM_NONE;
     if (!enter_item(&members, walk, &item->action, &begin))
         return STATUS_BAD_INPUT;
     while (next_member(&members, &key, &value))
@@ -396,7 +401,9 @@ enum status outcome_single(int http_status, struct span body, struct outcome_ite
     struct json_walk members;
     struct span key, value;
     struct numbers numbers = NUMBERS_NONE;
-    *item = (struct outcome_item){.status = http_status, .version = -1, .raw = body};
+    *item = ITEM_NONE;
+    item->status = http_status;
+    item->raw = body;
     if (!json_valid(body) || !json_enter(&members, body, '{'))
         return STATUS_BAD_INPUT;
     while (next_member(&members, &key, &value))
@@ -404,6 +411,23 @@ enum status outcome_single(int http_status, struct span body, struct outcome_ite
     item->status = http_status; /* an error's body repeats it; the line of the answer counts */
     item_finish(item, numbers);
     return STATUS_OK;
+}
+
+#define VERSIONS_TERM 1
+
+void outcome_by_version(struct outcome_item *item)
+{
+    if (item->has_numbers || item->error.size > 0 || item->version < 0)
+        return;
+    item->has_numbers = true;
+    item->term = VERSIONS_TERM;
+    item->seq_no = item->version;
+    if (item->result != RESULT_NONE)
+        return;
+    if (item->found >= 0)
+        item->result = item->found ? RESULT_DELETED : RESULT_NOT_FOUND;
+    else
+        item->result = item->created > 0 || item->status == 201 ? RESULT_CREATED : RESULT_UPDATED;
 }
 
 /* ------------------------------------------------------------------------------------------------------
@@ -581,4 +605,13 @@ enum status mget_next(struct outcome_walk *walk, struct mget_doc *doc)
     walk->at = members.at;
     walk->items++;
     return STATUS_OK;
+}
+
+void mget_by_version(struct mget_doc *doc)
+{
+    if (doc->has_numbers || !doc->found || doc->version < 0)
+        return;
+    doc->has_numbers = true;
+    doc->term = VERSIONS_TERM;
+    doc->seq_no = doc->version;
 }

@@ -41,6 +41,7 @@ struct outcome_item {
     struct span get;        /* raw "get" object of an update; SPAN_NONE when absent */
     struct span get_source; /* raw `_source` within it */
     bool shards_failed;     /* _shards.failed > 0 */
+    signed char created, found; /* what engines before 6.0 say: 1, 0, or -1 when they do not */
     struct span raw;        /* bulk: the item's whole object {"index":{...}}; single: the body */
 };
 
@@ -58,6 +59,11 @@ MUST_USE enum status outcome_next(struct outcome_walk *walk, struct outcome_item
 
 /* Reads the answer to a single index, create, update or delete. BAD_INPUT when the body is no JSON object. */
 MUST_USE enum status outcome_single(int http_status, struct span body, struct outcome_item *item);
+
+/* An engine before 6.0 has no sequence numbers, and before 5.0 no `result`. ITEM gets (term 1, its `_version`), which
+ * order the states of one document as long as its writes follow each other, and the result by `created` and `found`.
+ * An update of 2.4 says neither: it is a success that may have changed nothing, or deleted the document. */
+void outcome_by_version(struct outcome_item *item);
 
 /* Judges one item (see the table in outcome.c): by status, result and the type of its error.
  * WHOLE: it stands for a whole request of one document (some 5xx are certain refusals then, others not). */
@@ -81,5 +87,7 @@ struct mget_doc {
 /* Walks the "docs" of an _mget answer, as outcome_walk_init and outcome_next. */
 MUST_USE enum status mget_walk_init(struct outcome_walk *walk, struct span body);
 MUST_USE enum status mget_next(struct outcome_walk *walk, struct mget_doc *doc);
+/* As outcome_by_version. */
+void mget_by_version(struct mget_doc *doc);
 
 #endif

@@ -183,5 +183,8 @@ void translate_object(const struct es_engine *target, const char *type, json_t *
         translate_holder(&t, body);
     } else if (strcmp(type, "index_template") == 0 || strcmp(type, "component_template") == 0) {
         translate_holder(&t, json_object_get(body, "template"));
+    } else if (strcmp(type, "script") == 0 &&
+               json_object_size(json_object_get(body, "options")) == 0) {
+        json_object_del(body, "options"); /* 5.x shows them where there are none */
     }
 }

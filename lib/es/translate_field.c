@@ -327,6 +327,20 @@ static void translate_multi_fields(struct translator *t, const char *path, json_
     }
 }
 
+/* 2.4 shows what a field would be in any case; no engine since does, so it would be missing there
+ * for ever. */
+static void drop_defaults(json_t *field)
+{
+    const char *type = translate_text(field, "type");
+    if (strcmp(type, "date") == 0 &&
+        strcmp(translate_text(field, "format"), "strict_date_optional_time||epoch_millis") == 0)
+        json_object_del(field, "format");
+    if (json_is_false(json_object_get(field, "fielddata")))
+        json_object_del(field, "fielddata");
+    if (json_is_true(json_object_get(field, "doc_values")))
+        json_object_del(field, "doc_values");
+}
+
 void translate_field(struct translator *t, const char *path, json_t *field)
 {
     translate_type(t, path, field);
@@ -336,6 +350,8 @@ void translate_field(struct translator *t, const char *path, json_t *field)
     const char *format = json_string_value(json_object_get(field, "format"));
     if (format != NULL)
         json_object_set_new(field, "format", translate_formats(t, path, format));
+    if (t->origin == 2)
+        drop_defaults(field);
     if ((t->line & LINES_ALL) != 0 && strcmp(translate_text(field, "similarity"), "classic") == 0)
         translator_refuse(
             t,

@@ -331,6 +331,20 @@ static void refuse_classic(struct translator *t, const json_t *settings)
                           name);
 }
 
+/* Groups of settings without any mean nothing, and no engine shows them. */
+static void drop_empty(json_t *settings)
+{
+    const char *name;
+    json_t *value;
+    void *next;
+    json_object_foreach_safe(settings, next, name, value)
+    {
+        drop_empty(value);
+        if (json_is_object(value) && json_object_size(value) == 0)
+            json_object_del(settings, name);
+    }
+}
+
 void translate_settings(struct translator *t, json_t *settings)
 {
     if (!json_is_object(settings))
@@ -347,4 +361,5 @@ void translate_settings(struct translator *t, json_t *settings)
     replace_default(t, settings);
     if ((t->line & LINES_ALL) != 0)
         refuse_classic(t, settings);
+    drop_empty(settings);
 }

@@ -3,6 +3,7 @@
 SPDX-License-Identifier: Apache-2.0
 """
 
+import json
 import threading
 
 import pytest
@@ -53,6 +54,8 @@ def test_what_passed_tandem_is_accounted_for(tandem):
     tandem.request("PUT", "/calm/_doc/bad", {"n": {"no": "number"}})  # refused
     found = wait_audited(tandem, "calm")
     assert (found["holes"], found["found"], found["unexplained"]) == (0, 0, 0), found
+    code, said = ctl(tandem, "audit", "--json")
+    assert json.loads(said)["on"] is True, said
     code, said = ctl(tandem, "audit")
     assert code == 0 and "calm" in said, said
 

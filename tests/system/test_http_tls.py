@@ -28,12 +28,12 @@ class Authority:
     def run(self, *args):
         subprocess.run(["openssl"] + list(args), check=True, capture_output=True, cwd=self.folder)
 
-    def issue(self, name, alternative, expired=False):
+    def issue(self, name, alternative, expired=False, subject=None):
         """A certificate for ALTERNATIVE ("DNS:localhost"); the paths of certificate and key."""
         key, request, certificate, extra = (self.path(name + end) for end in (".key", ".csr", ".pem", ".ext"))
         with open(extra, "w") as file:
             file.write("subjectAltName=%s\n" % alternative)
-        self.run("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=" + name,
+        self.run("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", subject or "/CN=" + name,
                  "-keyout", key, "-out", request)
         # openssl x509 knows no other way to make one that has expired.
         self.run("x509", "-req", "-in", request, "-CA", self.certificate, "-CAkey", self.key, "-CAcreateserial",

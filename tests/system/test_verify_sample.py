@@ -74,6 +74,7 @@ def test_a_sample_finds_its_share_of_extra_missing_and_different_documents(tande
     assert sum(kinds(found).values()) < sum(kinds(whole).values()), (kinds(found), kinds(whole))
 
 
+@pytest.mark.long
 def test_what_is_under_way_is_no_difference_of_a_sample(tandem, seed):
     fill(tandem, "moving", 1000)
     with written_to(tandem, "moving", 1000, 3, seed):

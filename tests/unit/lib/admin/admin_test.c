@@ -14,6 +14,8 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -22,6 +24,7 @@
 #include "base/loop.h"
 
 static struct loop *loop;
+static struct access *access_all, *access_named;
 static struct admin *admin;
 static struct admin_request *kept; /* by handle_later */
 static char seen[200];
@@ -252,32 +255,151 @@ static void only_loopback_is_listened_on_and_a_taken_port_is_named(void **state)
 
     for (size_t i = 0; i < COUNT_OF(bad); i++) {
         why[0] = '\0';
-        assert_null(admin_new(loop, bad[i], 0, why, sizeof why));
-        assert_non_null(strstr(why, "loopback"));
+        assert_null(admin_new(loop, access_all, bad[i], 0, why, sizeof why));
+        assert_non_null(strstr(why, i < 3 ? "admin.tokens_file" : "no IP address"));
     }
-    assert_null(admin_new(loop, "127.0.0.1", admin_port(admin), why, sizeof why));
+    assert_null(admin_new(loop, access_all, "127.0.0.1", admin_port(admin), why, sizeof why));
     assert_non_null(strstr(why, "somebody else"));
 }
 
-static int start(void **state)
+/* ---- who may do what ---- */
+
+#define VIEWER "Authorization: Bearer viewer-0123456789\r\n"
+#define ADMIN "Authorization: bearer admin-token-0123456789\r\n"
+static const char tokens[] = "# who may\n\n viewer  prom viewer-0123456789 \r\n"
+                             "operator ann operator-0123456789\nadmin bob admin-token-0123456789";
+static char audit_file[] = "admin_test-audit-XXXXXX";
+
+static void a_name_is_asked_for_and_a_role(void **state)
+{
+    (void)state;
+    expect_in(ask_text("GET /_tandem/status", OURS), 401, "WWW-Authenticate: Bearer");
+    expect_in(ask_text("GET /_tandem/status", OURS "Authorization: Bearer viewer-012345678\r\n"),
+              401, "who are you");
+    expect_in(ask_text("GET /_tandem/status", OURS "Authorization: Basic dmlld2Vy\r\n"), 401,
+              "error");
+    expect_in(ask_text("GET /_tandem/status", OURS VIEWER), 200, "fine");
+    expect_in(ask_text("POST /echo", OURS VIEWER "Content-Length: 0\r\n"), 403,
+              "prom has the role viewer, and this needs the role admin");
+    expect_in(ask_text("POST /echo", OURS ADMIN "Content-Length: 0\r\n"), 200, "arg POST /echo");
+    expect_in(ask_text("GET /open", OURS), 200, "fine");
+    assert_null(strstr(ask_text("HEAD /open", OURS), "fine"));
+    /* Whoever has a token is no page that was lured here by a name. */
+    expect_in(ask_text("GET /_tandem/status", "Host: tandem.example\r\n" VIEWER), 200, "fine");
+    expect_in(ask_text("GET /_tandem/status", OURS VIEWER "Origin: http://evil.example\r\n"), 403,
+              "web pages");
+}
+
+static void each_call_is_in_the_audit_file(void **state)
+{
+    char text[4000] = "";
+    FILE *file;
+
+    (void)state;
+    ask_text("POST /echo?seq=7", OURS ADMIN "Content-Length: 0\r\n");
+    ask_text("POST /echo", OURS VIEWER "Content-Length: 0\r\n");
+    ask_text("GET /_tandem/status", OURS);
+    file = fopen(audit_file, "r");
+    assert_non_null(file);
+    text[fread(text, 1, sizeof text - 1, file)] = '\0';
+    fclose(file);
+    assert_non_null(strstr(text, "\"name\":\"bob\",\"role\":\"admin\",\"from\":\"127.0.0.1\","
+                                 "\"method\":\"POST\",\"target\":\"/echo?seq=7\",\"status\":200}"));
+    assert_non_null(strstr(text, "\"name\":\"prom\",\"role\":\"viewer\""));
+    assert_non_null(strstr(text, "\"name\":\"\",\"role\":\"nobody\""));
+    assert_null(strstr(text, "0123456789"));
+}
+
+static void other_tokens_take_the_place_of_those_before_or_nothing_does(void **state)
 {
     char why[300];
 
     (void)state;
+    assert_false(access_set_tokens(access_named, SPAN("viewer x short"), why, sizeof why));
+    expect_in(ask_text("GET /_tandem/status", OURS VIEWER), 200, "fine");
+    assert_true(
+        access_set_tokens(access_named, SPAN("viewer x another-0123456789"), why, sizeof why));
+    expect_in(ask_text("GET /_tandem/status", OURS VIEWER), 401, "who are you");
+    expect_in(ask_text("GET /_tandem/status", OURS "Authorization: Bearer another-0123456789\r\n"),
+              200, "fine");
+}
+
+static void a_wrong_line_is_named_and_shows_no_token(void **state)
+{
+    static const char *const wrong[] = {"boss x secret-0123456789", "viewer x", "viewer",
+                                        "viewer x secret-012345",
+                                        "viewer x secret-0123456789 more"};
+    char why[300];
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(wrong); i++) {
+        struct access_options options = {.tokens = span_cstr(wrong[i]),
+                                         .certificate_file = "",
+                                         .key_file = "",
+                                         .client_ca_file = "",
+                                         .audit_file = ""};
+        assert_null(access_new(&options, why, sizeof why));
+        assert_non_null(strstr(why, "line 1: "));
+        assert_null(strstr(why, "secret"));
+    }
+}
+
+static int start_with(struct access *access)
+{
+    char why[300];
+
     loop = loop_new("test");
-    admin = admin_new(loop, "localhost", 0, why, sizeof why);
+    admin = admin_new(loop, access, "localhost", 0, why, sizeof why);
     if (admin == NULL)
         return -1;
-    admin_route(admin, "GET", "/_tandem/status", handle_status, NULL);
-    admin_route(admin, "POST", "/echo", handle_echo, echo_arg);
-    admin_route(admin, "GET", "/later", handle_later, NULL);
+    admin_route(admin, ADMIN_ANYBODY, "GET", "/open", handle_status, NULL);
+    admin_route(admin, ADMIN_VIEWER, "GET", "/_tandem/status", handle_status, NULL);
+    admin_route(admin, ADMIN_ADMIN, "POST", "/echo", handle_echo, echo_arg);
+    admin_route(admin, ADMIN_VIEWER, "GET", "/later", handle_later, NULL);
     return 0;
+}
+
+static int start(void **state)
+{
+    struct access_options options = {
+        .certificate_file = "", .key_file = "", .client_ca_file = "", .audit_file = ""};
+    char why[300];
+
+    (void)state;
+    access_all = access_new(&options, why, sizeof why);
+    return access_all == NULL ? -1 : start_with(access_all);
+}
+
+static int start_named(void **state)
+{
+    struct access_options options = {.tokens = span_cstr(tokens),
+                                     .certificate_file = "",
+                                     .key_file = "",
+                                     .client_ca_file = "",
+                                     .audit_file = audit_file};
+    char why[300];
+
+    (void)state;
+    strcpy(audit_file + strlen(audit_file) - 6, "XXXXXX");
+    close(mkstemp(audit_file));
+    access_named = access_new(&options, why, sizeof why);
+    return access_named == NULL ? -1 : start_with(access_named);
+}
+
+static int stop_named(void **state)
+{
+    (void)state;
+    admin_free(admin);
+    access_free(access_named);
+    loop_free(loop);
+    return unlink(audit_file);
 }
 
 static int stop(void **state)
 {
     (void)state;
     admin_free(admin);
+    access_free(access_all);
     loop_free(loop);
     return 0;
 }
@@ -293,6 +415,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_request_may_outlive_the_server, start, stop),
         cmocka_unit_test_setup_teardown(only_loopback_is_listened_on_and_a_taken_port_is_named,
                                         start, stop),
+        cmocka_unit_test_setup_teardown(a_name_is_asked_for_and_a_role, start_named, stop_named),
+        cmocka_unit_test_setup_teardown(each_call_is_in_the_audit_file, start_named, stop_named),
+        cmocka_unit_test_setup_teardown(other_tokens_take_the_place_of_those_before_or_nothing_does,
+                                        start_named, stop_named),
+        cmocka_unit_test(a_wrong_line_is_named_and_shows_no_token),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
 
@@ -107,6 +108,38 @@ static void a_hit_without_an_id_is_none(void **state)
     assert_int_equal(hits_next(&walk, &hit), STATUS_BAD_INPUT);
 }
 
+static void a_scroll_goes_on_where_its_answer_says(void **state)
+{
+    struct es_call call;
+    (void)state;
+    es_call_init(&call);
+    hits_scroll_search(&call, "a b", 3, 500, NULL);
+    assert_non_null(strstr(buffer_cstr(&call.target), "/a%20b/_search?scroll="));
+    assert_non_null(strstr(buffer_cstr(&call.target), "preference=_shards:3"));
+    assert_non_null(strstr(buffer_cstr(&call.body), "\"size\":500"));
+    char *scroll = hits_scroll(SPAN("{\"_scroll_id\":\"abc\\u003d\",\"hits\":{}}"));
+    assert_string_equal(scroll, "abc=");
+    hits_scroll_search(&call, "a b", 3, 500, scroll);
+    assert_string_equal(buffer_cstr(&call.target), "/_search/scroll");
+    assert_non_null(strstr(buffer_cstr(&call.body), "\"scroll_id\":\"abc=\""));
+    free(scroll);
+    assert_null(hits_scroll(SPAN("{\"hits\":{}}")));
+    es_call_fini(&call);
+}
+
+static void a_hit_without_numbers_has_its_version(void **state)
+{
+    struct hit hit = {.seq_no = -1, .version = 6};
+    (void)state;
+    hit_by_version(&hit);
+    assert_true(hit.has_numbers);
+    assert_int_equal(hit.seq_no, 6);
+    assert_int_equal(hit.term, 1);
+    hit.version = 7;
+    hit_by_version(&hit);
+    assert_int_equal(hit.seq_no, 6);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -115,6 +148,8 @@ int main(void)
         cmocka_unit_test(an_answer_that_is_cut_ends_badly),
         cmocka_unit_test(members_stand_in_any_order),
         cmocka_unit_test(a_hit_without_an_id_is_none),
+        cmocka_unit_test(a_scroll_goes_on_where_its_answer_says),
+        cmocka_unit_test(a_hit_without_numbers_has_its_version),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -313,6 +313,75 @@ static void mget_tells_found_from_missing_from_failed(void **state)
     }
 }
 
+/* Answers of 2.4.6 and 5.6.16, shortened. */
+static void engines_without_numbers_tell_by_version(void **state)
+{
+    static const struct {
+        const char *body;
+        int status;
+        enum result result;
+        int64_t number; /* -1: none */
+        enum outcome outcome;
+    } cases[] = {
+        {"{\"_id\":\"1\",\"_version\":1,\"created\":true}", 201, RESULT_CREATED, 1,
+         OUTCOME_APPLIED},
+        {"{\"_id\":\"1\",\"_version\":2,\"created\":false}", 200, RESULT_UPDATED, 2,
+         OUTCOME_APPLIED},
+        {"{\"_id\":\"1\",\"_version\":2,\"result\":\"updated\",\"created\":false}", 200,
+         RESULT_UPDATED, 2, OUTCOME_APPLIED},
+        {"{\"found\":true,\"_id\":\"1\",\"_version\":4}", 200, RESULT_DELETED, 4, OUTCOME_APPLIED},
+        {"{\"found\":false,\"_id\":\"1\",\"_version\":5}", 404, RESULT_NOT_FOUND, 5,
+         OUTCOME_APPLIED},
+        {"{\"_id\":\"1\",\"_version\":0,\"created\":true}", 201, RESULT_CREATED, 0,
+         OUTCOME_APPLIED},
+        {"{\"_id\":\"1\",\"_version\":7,\"get\":{\"found\":true,\"_source\":{}}}", 200,
+         RESULT_UPDATED, 7, OUTCOME_APPLIED},
+        {"{\"_id\":\"1\",\"_version\":1,\"get\":{\"found\":true,\"_source\":{}}}", 201,
+         RESULT_CREATED, 1, OUTCOME_APPLIED},
+        {"{\"_id\":\"1\",\"_version\":7,\"result\":\"noop\"}", 200, RESULT_NOOP, 7,
+         OUTCOME_NOTHING},
+        {"{\"error\":{\"type\":\"document_already_exists_exception\"},\"status\":409}", 409,
+         RESULT_NONE, -1, OUTCOME_CONFLICT},
+        {"{\"error\":{\"type\":\"x\"},\"_version\":3,\"status\":400}", 400, RESULT_NONE, -1,
+         OUTCOME_REFUSED},
+        {"{\"_id\":\"1\"}", 200, RESULT_NONE, -1, OUTCOME_UNKNOWN},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct outcome_item item;
+        assert_int_equal(outcome_single(cases[i].status, span_cstr(cases[i].body), &item),
+                         STATUS_OK);
+        assert_false(item.has_numbers);
+        outcome_by_version(&item);
+        assert_int_equal(item.result, cases[i].result);
+        assert_int_equal(item.has_numbers, cases[i].number >= 0);
+        assert_int_equal(item.seq_no, cases[i].number);
+        assert_int_equal(outcome_judge(&item), cases[i].outcome);
+    }
+}
+
+static void what_has_numbers_keeps_them(void **state)
+{
+    struct outcome_item item;
+    struct mget_doc doc = {
+        .found = true, .has_numbers = true, .seq_no = 9, .term = 2, .version = 4};
+    (void)state;
+    assert_int_equal(outcome_single(200,
+                                    SPAN("{\"_version\":4,\"result\":\"updated\",\"_seq_no\":9,"
+                                         "\"_primary_term\":2}"),
+                                    &item),
+                     STATUS_OK);
+    outcome_by_version(&item);
+    assert_int_equal(item.seq_no, 9);
+    assert_int_equal(item.term, 2);
+    mget_by_version(&doc);
+    assert_int_equal(doc.seq_no, 9);
+    doc.has_numbers = false;
+    mget_by_version(&doc);
+    assert_int_equal(doc.seq_no, 4);
+    assert_int_equal(doc.term, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -324,6 +393,8 @@ int main(void)
         cmocka_unit_test(a_single_answer_that_is_no_object_is_refused),
         cmocka_unit_test(a_whole_bulk_is_refused_only_where_nothing_ran),
         cmocka_unit_test(mget_tells_found_from_missing_from_failed),
+        cmocka_unit_test(engines_without_numbers_tell_by_version),
+        cmocka_unit_test(what_has_numbers_keeps_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

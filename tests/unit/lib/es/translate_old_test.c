@@ -37,7 +37,7 @@ static void strings_become_text_or_keyword(void **state)
     field_becomes("{'type':'string','index':'no'}",
                   "{'type':'keyword','index':false,'doc_values':false}", "not indexed");
     field_becomes("{'type':'string','index':'no','doc_values':true,'norms':{'enabled':true}}",
-                  "{'type':'keyword','index':false,'doc_values':true}", NULL);
+                  "{'type':'keyword','index':false}", NULL);
     field_becomes("{'type':'string','fields':{'raw':{'type':'string','index':'not_analyzed'}}}",
                   "{'type':'text','fielddata':true,'fields':{'raw':{'type':'keyword'}}}", NULL);
 }
@@ -94,8 +94,8 @@ static void a_text_keeps_what_it_may_have(void **state)
 static void fielddata_has_another_form(void **state)
 {
     (void)state;
-    field_becomes("{'type':'string','fielddata':{'format':'disabled'}}",
-                  "{'type':'text','fielddata':false}", "fielddata");
+    field_becomes("{'type':'string','fielddata':{'format':'disabled'}}", "{'type':'text'}",
+                  "fielddata");
     field_becomes("{'type':'string','fielddata':{'loading':'eager_global_ordinals',"
                   "'filter.frequency.min':'0.25','filter.frequency.min_segment_size':'500'}}",
                   "{'type':'text','fielddata':true,'eager_global_ordinals':true,"
@@ -200,8 +200,8 @@ static void dynamic_templates_are_split_where_strings_differ(void **state)
                  "'index':'not_analyzed','fields':{'r':{'type':'{dynamic_type}'}}}}}"),
             OF_2,
             RULE("{'s_strings':{'match':'*','match_mapping_type':'string','mapping':{'type':"
-                 "'keyword','doc_values':true,'fields':{'r':{'type':'text','fielddata':true}}}}},"
-                 "{'s':{'match':'*','mapping':{'type':'{dynamic_type}','doc_values':true,"
+                 "'keyword','fields':{'r':{'type':'text','fielddata':true}}}}},"
+                 "{'s':{'match':'*','mapping':{'type':'{dynamic_type}',"
                  "'index':true,'fields':{'r':{'type':'{dynamic_type}'}}}}}"),
             "s_strings");
     becomes(&OS2, OF_2, RULE("{'s':{'match':'*_s','mapping':{'type':'string','index':'no'}}}"),
@@ -269,21 +269,20 @@ static void settings_that_nobody_knows_are_left_out(void **state)
                    "'2mb'}},'translog':{'flush_threshold_ops':'5','flush_threshold_size':'1gb'},",
                    "'number_of_shards':'3','routing':{'allocation':{'include':{'a':'b'}}}"),
             "{}",
-            FROM_2("'strange':{},'merge':{'policy':{'floor_segment':'2mb'}},"
+            FROM_2("'merge':{'policy':{'floor_segment':'2mb'}},"
                    "'translog':{'flush_threshold_size':'1gb'},",
                    "'number_of_shards':'3','routing':{'allocation':{'include':{'a':'b'}}}"),
             "{}", "index.strange.thing");
     stays(&OS2, "{'version':{'created':'5061699'},'strange':{'thing':'x'}}", "{}");
     becomes(&OS2, FROM_2("'cache':{'query':{'enable':'on'}}", ""), "{}",
-            FROM_2("'cache':{'query':{}},'requests.cache.enable':'true'", ""), "{}",
-            "requests.cache.enable");
+            FROM_2("'requests.cache.enable':'true'", ""), "{}", "requests.cache.enable");
     becomes(&OS2, FROM_2("'mapping':{'coerce':'no','ignore_malformed':'1'}", ""), "{}",
             FROM_2("'mapping':{'coerce':'false','ignore_malformed':'true'}", ""), "{}",
             "index.mapping.coerce");
-    becomes(&OS2, FROM_2("'store':{'type':'default'}", ""), "{}", FROM_2("'store':{}", ""), "{}",
-            "index.store.type");
-    becomes(&OS2, "{'mapping':{'single_type':'true'},'shadow_replicas':'false'}", "{}",
-            "{'mapping':{}}", "{}", "single_type");
+    becomes(&OS2, FROM_2("'store':{'type':'default'}", ""), "{}",
+            "{'version':{'created':'2040699'}}", "{}", "index.store.type");
+    becomes(&OS2, "{'mapping':{'single_type':'true'},'shadow_replicas':'false'}", "{}", "{}", "{}",
+            "single_type");
     becomes(&OS2, FROM_2("'similarity':{'mine':{'type':'default'}}", ""), "{}",
             FROM_2("'similarity':{'mine':{'type':'BM25'}}", ""), "{}", "BM25");
 }

@@ -51,18 +51,17 @@ static void settings_that_were_removed_are_left_out(void **state)
 {
     (void)state;
     becomes(&OS2, "{'mapper':{'dynamic':'true'},'codec':'best_compression'}", "{}",
-            "{'mapper':{},'codec':'best_compression'}", "{}", "index.mapper.dynamic");
+            "{'codec':'best_compression'}", "{}", "index.mapper.dynamic");
     becomes(&ES7, "{'mapper.dynamic':'false'}", "{}", "{}", "{}", "index.mapper.dynamic");
     becomes(&ES8, "{'soft_deletes':{'enabled':'false'},'translog':{'retention':{'age':'1h'}}}",
-            "{}", "{'soft_deletes':{},'translog':{}}", "{}", "index.translog.retention.*");
+            "{}", "{}", "{}", "index.translog.retention.*");
     stays(&OS2, "{'soft_deletes':{'enabled':'true'},'translog':{'retention':{'age':'1h'}}}", "{}");
-    becomes(&OS2, "{'shard':{'check_on_startup':'fix'}}", "{}", "{'shard':{}}", "{}", "fix");
+    becomes(&OS2, "{'shard':{'check_on_startup':'fix'}}", "{}", "{}", "{}", "fix");
     stays(&OS2, "{'shard':{'check_on_startup':'checksum'}}", "{}");
     becomes(&OS2, "{'lifecycle':{'name':'x','rollover_alias':'y'}}", "{}", "{}", "{}", "policy");
     stays(&ES8, "{'lifecycle':{'name':'x','rollover_alias':'y'}}", "{}");
     becomes(&OS2, "{'percolator':{'map_unmapped_fields_as_string':'true'}}", "{}",
-            "{'percolator':{},'percolator.map_unmapped_fields_as_text':'true'}", "{}",
-            "is written as");
+            "{'percolator.map_unmapped_fields_as_text':'true'}", "{}", "is written as");
     stays(&ES6, "{'mapper':{'dynamic':'true'}}", "{}");
 }
 
@@ -94,8 +93,7 @@ static void names_of_filters_follow(void **state)
     becomes(&OS2,
             "{'analysis':{'filter':{'mine':{'type':'standard'}},'analyzer':{'a':{'filter':['mine','"
             "stop']}}}}",
-            "{}", "{'analysis':{'filter':{},'analyzer':{'a':{'filter':['stop']}}}}", "{}",
-            "`standard`");
+            "{}", "{'analysis':{'analyzer':{'a':{'filter':['stop']}}}}", "{}", "`standard`");
 }
 
 #define NGRAM(type, min, max, more)                                                                \
@@ -217,8 +215,7 @@ static void templates_are_translated_like_indices(void **state)
     object_becomes(&ES8, "template",
                    "{'index_patterns':['a'],'settings':{'index':{'mapper':{'dynamic':'true'}}},'"
                    "mappings':" BOOK "}",
-                   "{'index_patterns':['a'],'settings':{'index':{'mapper':{}}},'mappings':" UNTYPED
-                   "}");
+                   "{'index_patterns':['a'],'settings':{'index':{}},'mappings':" UNTYPED "}");
     object_becomes(&OS2, "template",
                    "{'index_patterns':['a'],'mappings':{'_default_':{'dynamic':'false'}}}",
                    "{'index_patterns':['a'],'mappings':{'dynamic':'false'}}");

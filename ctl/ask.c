@@ -5,6 +5,7 @@
 #include "ctl.h"
 
 #include <curl/curl.h>
+#include <strings.h>
 
 #define ANSWER_MAX (64 * 1024 * 1024) /* a list of parked rows may be long */
 #define CONNECT_TIMEOUT_MS 2000L
@@ -35,9 +36,10 @@ static struct span choose_token(struct span text)
             token_end > token_at && role[0] != '#';
         secret_fini(&line);
         struct span token = span_of(text.data + token_at, (size_t)(token_end - token_at));
-        if (whole && (chosen.size == 0 || strcmp(role, "admin") == 0))
+        bool admin = whole && strcasecmp(role, "admin") == 0; /* as access.c reads it */
+        if (admin || (whole && chosen.size == 0))
             chosen = token;
-        if (whole && strcmp(role, "admin") == 0)
+        if (admin)
             break;
         text = end == NULL ? SPAN_NONE : span_of(end + 1, text.size - size - 1);
     }

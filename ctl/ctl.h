@@ -85,5 +85,6 @@ enum ctl_exit ctl_parked(struct ctl *ctl);
 enum ctl_exit ctl_wait(struct ctl *ctl);
 enum ctl_exit ctl_migrate_check(struct ctl *ctl);
 enum ctl_exit ctl_history(struct ctl *ctl);
+enum ctl_exit ctl_check(struct ctl *ctl);
 
 #endif

@@ -48,6 +48,7 @@ static const char help[] =
     "  parked list [--standby NAME]    rows that a standby refused\n"
     "  parked retry --seq N | --all    send them again          [--standby NAME]\n"
     "  parked drop --seq N | --all     give them up for good    [--standby NAME]\n"
+    "  check [NAME] [--json]           could NAME take the primary's place now? All that is in the way\n"
     "  history [--json] [--all]        what was decided, by whom, and what came of it\n"
     "  adopt                           go on without the journal that was lost; every index is "
     "filling then\n"
@@ -237,6 +238,7 @@ static const struct {
     {"docs", ctl_docs, false},
     {"migrate-check", ctl_migrate_check, true},
     {"history", ctl_history, true},
+    {"check", ctl_check, true},
     {"check-config", ctl_check_config, true},
 };
 

@@ -14,6 +14,8 @@
 
 #include "base/json_tree.h"
 #include "es/copied.h"
+#include "es/index_state.h"
+#include "es/object_kinds.h"
 #include "es/translate.h"
 #include "http/message.h"
 
@@ -38,7 +40,7 @@ struct check {
     struct ctl *ctl;
     struct cluster from, to;
     json_t *objects; /* owned: what was found of each */
-    size_t as_it_is, translated, impossible;
+    size_t as_it_is, translated, impossible, left_out;
     bool json;
 };
 
@@ -123,6 +125,14 @@ static enum ctl_exit see_engine(struct cluster *cluster)
         ctl_say("%s is no Elasticsearch or OpenSearch that can be asked: it answers GET / with %d",
                 cluster->url, status);
     return status == 0 ? CTL_UNREACHABLE : CTL_REFUSED;
+}
+
+static void see_lifecycle(struct cluster *cluster)
+{
+    json_t *json;
+    int status = call(cluster, "GET", "/_ilm/status", NULL, &json);
+    cluster->engine.no_lifecycle = status == 400 || status == 404 || status == 405;
+    json_decref(json);
 }
 
 /* A GET of the primary that has to succeed: its JSON, the caller's; NULL: it was said why not. What
@@ -286,6 +296,15 @@ static void note(struct check *check, const char *kind, const char *name,
     json_array_append_new(check->objects, object);
 }
 
+static void note_left_out(struct check *check, const char *kind, const char *name, const char *why)
+{
+    json_t *object = json_pack("{s:s, s:s, s:s, s:[], s:[], s:s}", "kind", kind, "name", name,
+                               "result", "left out", "changes", "warnings", "why", why);
+    check->left_out++;
+    show(check, object);
+    json_array_append_new(check->objects, object);
+}
+
 /* Takes OBJECTION, what the new cluster says: no, or (IT_DEPENDS) no as long as it stands alone. */
 static void take_objection(struct translation *tr, char *objection, bool it_depends)
 {
@@ -313,6 +332,8 @@ static void check_index(struct check *check, const char *name, const char *state
     struct translation tr;
     translation_init(&tr);
     const char *unreadable = mapping_unreadable(json_object_get(definition, "mappings"));
+    if (unreadable == NULL && (check->from.engine.opensearch || check->from.engine.major >= 6))
+        unreadable = index_unnumbered(definition);
     if (unreadable != NULL)
         json_array_append_new(tr.warnings, json_string(unreadable));
     if (strcmp(state, "close") == 0)
@@ -331,11 +352,9 @@ static void check_index(struct check *check, const char *name, const char *state
 static void check_object(struct check *check, const char *type, const char *kind, const char *name,
                          json_t *body)
 {
-    const json_t *meta = json_object_get(body, "_meta");
     struct translation tr;
-    if (body == NULL || *name == '.' || strncmp(name, "tandem-", 7) == 0 ||
-        strchr(name, '#') != NULL || settings_excludes(check->ctl->settings, span_cstr(name)) ||
-        json_is_true(json_object_get(meta, "managed")))
+    if (body == NULL || !object_is_replicated(name, body) ||
+        settings_excludes(check->ctl->settings, span_cstr(name)))
         return; /* Tandem does not replicate it */
     translation_init(&tr);
     translate_object(&check->to.engine, type, body,
@@ -351,6 +370,8 @@ static void check_object(struct check *check, const char *type, const char *kind
         take_objection(&tr, objection_to_script(check, body), false);
     else if (strcmp(type, "template") == 0)
         take_objection(&tr, objection_to_template(check, body), true);
+    else if (strcmp(type, OBJECT_POLICY) == 0)
+        ; /* there is no call that only looks at one */
     else
         take_objection(&tr, objection_to_template(check, json_object_get(body, "template")), true);
     note(check, kind, name, &tr, body);
@@ -464,11 +485,34 @@ static bool check_old_scripts(struct check *check)
     return true;
 }
 
+/* The lifecycle policies in METADATA, of the cluster state. */
+static void check_policies(struct check *check, const json_t *metadata)
+{
+    const struct object_kind *kind = &object_kinds[0];
+    const char *name;
+    json_t *body;
+    while (strcmp(kind->type, OBJECT_POLICY) != 0)
+        kind++;
+    json_t *found = sorted(objects_in(kind, json_object_get(metadata, kind->section)));
+    bool none = check->to.engine.opensearch || check->to.engine.no_lifecycle;
+    json_object_foreach(found, name, body)
+    {
+        if (!none)
+            check_object(check, kind->type, "lifecycle policy", name, body);
+        else if (object_is_replicated(name, body) &&
+                 !settings_excludes(check->ctl->settings, span_cstr(name)))
+            note_left_out(check, "lifecycle policy", name,
+                          "the new cluster has no such policies (ILM): give it one of its own");
+    }
+    json_decref(found);
+}
+
 static enum ctl_exit check_all(struct check *check)
 {
     json_t *state =
         sorted(must_get(check, "/_cluster/state/metadata?filter_path=metadata.indices.*.state,"
-                               "metadata.stored_scripts"));
+                               "metadata.stored_scripts,"
+                               "metadata.index_lifecycle.policies.*.policy"));
     const json_t *metadata = json_object_get(state, "metadata");
     bool whole = state != NULL && check_indices(check, json_object_get(metadata, "indices")) &&
                  check_objects(check);
@@ -476,6 +520,8 @@ static enum ctl_exit check_all(struct check *check)
         whole = check_old_scripts(check);
     else if (whole)
         check_named(check, "script", "stored script", json_object_get(metadata, "stored_scripts"));
+    if (whole)
+        check_policies(check, metadata);
     json_decref(state);
     if (!whole)
         return CTL_UNREACHABLE;
@@ -484,12 +530,12 @@ static enum ctl_exit check_all(struct check *check)
 
 static void show_json(const struct check *check)
 {
-    json_t *json =
-        json_pack("{s:{s:s, s:s}, s:{s:s, s:s}, s:O, s:I, s:I, s:I}", "from", "product",
-                  product(&check->from), "version", check->from.number, "to", "product",
-                  product(&check->to), "version", check->to.number, "objects", check->objects,
-                  "as_it_is", (json_int_t)check->as_it_is, "translated",
-                  (json_int_t)check->translated, "not_possible", (json_int_t)check->impossible);
+    json_t *json = json_pack(
+        "{s:{s:s, s:s}, s:{s:s, s:s}, s:O, s:I, s:I, s:I, s:I}", "from", "product",
+        product(&check->from), "version", check->from.number, "to", "product", product(&check->to),
+        "version", check->to.number, "objects", check->objects, "as_it_is",
+        (json_int_t)check->as_it_is, "translated", (json_int_t)check->translated, "not_possible",
+        (json_int_t)check->impossible, "left_out", (json_int_t)check->left_out);
     json_dumpf(json, stdout, JSON_INDENT(2));
     putchar('\n');
     json_decref(json);
@@ -502,6 +548,7 @@ static enum ctl_exit run(struct check *check)
         result = see_engine(&check->to);
     if (result != CTL_DONE)
         return result;
+    see_lifecycle(&check->to);
     if (!check->json)
         printf("from %s %s at %s to %s %s at %s\n\n", product(&check->from), check->from.number,
                check->from.url, product(&check->to), check->to.number, check->to.url);
@@ -509,8 +556,8 @@ static enum ctl_exit run(struct check *check)
     if (check->json)
         show_json(check);
     else
-        printf("\n%zu as they are, %zu translated, %zu not possible\n", check->as_it_is,
-               check->translated, check->impossible);
+        printf("\n%zu as they are, %zu translated, %zu not possible, %zu left out\n",
+               check->as_it_is, check->translated, check->impossible, check->left_out);
     return result;
 }
 

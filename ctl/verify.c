@@ -225,8 +225,8 @@ static void show_result(const struct wish *wish, const json_t *report, bool well
     }
     bool waits = json_array_size(json_object_get(objects, "waiting")) != 0;
     if (json_is_object(objects) && differences_of(objects) == 0 && !waits)
-        puts("  templates, pipelines, scripts: equal");
-    show_definitions("templates, pipelines, scripts, names of indices", objects);
+        puts("  templates, policies, pipelines, scripts: equal");
+    show_definitions("templates, policies, pipelines, scripts, names of indices", objects);
     if (well && wish->sample != 0)
         puts("no difference was found in the samples; the rest was not looked at");
     else if (well)

@@ -51,7 +51,8 @@ void request_metadata_names(struct exchange *ex)
     struct span path = ex->head.path;
     ex->use.count = 0;
     if (strstr(api, "template") != NULL || strstr(api, "pipeline") != NULL ||
-        strstr(api, "script") != NULL)
+        strstr(api, "script") != NULL || strcmp(api, "ilm.put_lifecycle") == 0 ||
+        strcmp(api, "ilm.delete_lifecycle") == 0)
         return; /* no index is touched by these */
     if (strstr(api, "snapshot") != NULL || strstr(api, "dangling") != NULL)
         return; /* what is restored is new, or closed: nobody writes to it */

@@ -143,6 +143,7 @@ static void load_life(struct definitions *defs, const struct metadata *metadata)
     json_t *body = json_tree(metadata->body);
     life->name = bytes_strdup(text_of(body, "name"));
     life->client_versions = strcmp(text_of(body, "versions"), "client") == 0;
+    life->no_numbers = strcmp(text_of(body, "numbers"), "none") == 0;
     if (!life->gone && !life->client_versions &&
         core_keeps_client_versions(defs->core, span_cstr(life->name)))
         log_warn(
@@ -355,8 +356,8 @@ static bool never_written(const json_t *copy)
 {
     const json_t *seq_no = json_object_get(copy, "seq_no"), *docs = json_object_get(copy, "docs"),
                  *indexing = json_object_get(copy, "indexing");
-    if (seq_no != NULL)
-        return integer_of(seq_no, "max_seq_no") == -1;
+    if (seq_no != NULL) /* documents of before 6.0 have no numbers */
+        return integer_of(seq_no, "max_seq_no") == -1 && integer_of(docs, "count") == 0;
     return docs != NULL && indexing != NULL && integer_of(docs, "count") == 0 &&
            integer_of(docs, "deleted") == 0 && integer_of(indexing, "index_total") == 0 &&
            integer_of(indexing, "delete_total") == 0;
@@ -578,10 +579,10 @@ static json_t *mappings_of(const struct engine *engine, const json_t *detail)
 
 /* The JSON that is journaled for a life. */
 static char *definition_text(const struct core *core, const struct seen_index *seen,
-                             bool client_versions, const json_t *detail)
+                             const struct life *life, const json_t *detail)
 {
     /* 2.4 tells the same in another order each time. */
-    size_t order = core_has_numbers(core) ? 0 : JSON_SORT_KEYS;
+    size_t order = life->no_numbers ? JSON_SORT_KEYS : 0;
     json_t *json = json_pack(
         "{s:s, s:s, s:s, s:s, s:s, s:i, s:i, s:O?, s:O?, s:O?}", "name", seen->name, "uuid",
         seen->uuid, "key", seen->key, "state", seen->closed ? "close" : "open", "born",
@@ -591,9 +592,9 @@ static char *definition_text(const struct core *core, const struct seen_index *s
     if (seen->stream != NULL)
         json_object_set_new(json, "aliases",
                             streams_aliases(seen, json_object_get(detail, "aliases")));
-    if (client_versions)
+    if (life->client_versions)
         json_object_set_new(json, "versions", json_string("client"));
-    if (!core_has_numbers(core))
+    if (life->no_numbers)
         json_object_set_new(json, "numbers", json_string("none"));
     char *text = json_dumps(json, JSON_COMPACT | order);
     json_decref(json);
@@ -609,6 +610,7 @@ static struct life *life_of(struct definitions *defs, const struct seen_index *s
         life->key = bytes_strdup(seen->key);
         life->name = bytes_strdup(seen->name);
         life->incarnation = defs->next_incarnation++;
+        life->no_numbers = !core_has_numbers(defs->core);
         life->client_versions =
             seen->stream == NULL && core_keeps_client_versions(defs->core, span_cstr(seen->name));
         HASH_ADD_KEYPTR(hh, defs->lives, life->key, strlen(life->key), life);
@@ -651,7 +653,7 @@ static struct catalog_index *index_new(struct definitions *defs, const struct se
             ? old->changed_us
             : defs->core->now_us(defs->core);
     read_flags(defs, index, detail);
-    index->definition = definition_text(defs->core, seen, life->client_versions, detail);
+    index->definition = definition_text(defs->core, seen, life, detail);
     if (life->definition == NULL || life->gone ||
         strcmp(life->definition, index->definition) != 0) {
         add_change(defs, "index", seen->key, index->definition, life->incarnation);
@@ -858,15 +860,22 @@ static bool goes_first(const struct definitions *defs, const struct change *chan
     return true;
 }
 
+/* The end of a policy goes behind that of the indices which named it: an engine keeps one that is
+ * in use. */
+static bool goes_last(const struct change *change)
+{
+    return change->body == NULL && strcmp(change->type, OBJECT_POLICY) == 0;
+}
+
 enum status definitions_write(struct definitions *defs, struct commit *commit,
                               struct journal_txn *txn)
 {
     enum status status = STATUS_OK;
     uint64_t high_term = sequencer_high_term(defs->core->sequencer);
-    for (int pass = 0; pass < 2; pass++)
+    for (int pass = 0; pass < 3; pass++)
         for (const struct change *c = defs->changes; status == STATUS_OK && c != NULL;
              c = c->next) {
-            if (goes_first(defs, c) != (pass == 0))
+            if ((goes_first(defs, c) ? 0 : goes_last(c) ? 2 : 1) != pass)
                 continue;
             status = write_change(c, (uint64_t)defs->version, high_term, commit, txn);
             if (status == STATUS_OK)

@@ -23,6 +23,7 @@ struct life {
     uint32_t incarnation;
     bool gone;
     bool client_versions; /* as it was when the life was first seen */
+    bool no_numbers;      /* the same: by an engine before 6.0, although it may be newer by now */
     char *definition;
     struct life_flags *flags; /* owned */
     UT_hash_handle hh;

@@ -383,9 +383,9 @@ static bool judge_probe(const struct doubt *d, struct probe *p, const struct sha
     if (!core_has_numbers(d->core)) {
         /* It was read from the primary copy, while nobody else writes it. Versions may begin anew
          * when a document was deleted for long. */
-        p->row = !p->found || !knows || !w->found || p->seq_no != w->seq_no;
-        p->term = 1;
-        p->seq_no = p->found ? p->seq_no : 0;
+        p->row = !p->found || !knows || !w->found || p->term != w->term || p->seq_no != w->seq_no;
+        if (!p->found)
+            numbers_of_version(0, &p->term, &p->seq_no);
         return true;
     }
     if (!p->found) {

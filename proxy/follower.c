@@ -88,6 +88,7 @@ struct follower {
     "/_cluster/state/version,metadata?filter_path=cluster_uuid,metadata.cluster_uuid,version,"     \
     "metadata.templates,"                                                                          \
     "metadata.index_template,metadata.component_template,metadata.ingest,metadata.stored_scripts," \
+    "metadata.index_lifecycle.policies.*.policy,"                                                  \
     "metadata.data_stream,metadata.index-graveyard,metadata.indices.*.version,metadata.indices.*." \
     "*_version,"                                                                                   \
     "metadata.indices.*.state,metadata.indices.*.settings.index.uuid,"                             \
@@ -98,7 +99,7 @@ struct follower {
 #define BIRTHS_BY_RECOVERY "/_recovery?filter_path=*.shards.id,*.shards.type,*.shards.primary"
 #define BIRTHS_BY_NUMBERS                                                                          \
     "/_stats/docs?level=shards&ignore_unavailable=true&filter_path=indices.*.shards.*.seq_no,"     \
-    "indices.*.shards.*.routing"
+    "indices.*.shards.*.routing,indices.*.shards.*.docs"
 #define BIRTHS_BY_COUNTS                                                                           \
     "/_stats/docs,indexing?level=shards&ignore_unavailable=true&filter_path="                      \
     "indices.*.shards.*.routing,indices.*.shards.*.docs,indices.*.shards.*.indexing"

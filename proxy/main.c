@@ -229,7 +229,7 @@ static void on_reload(evutil_socket_t sig, short what, void *arg)
     log_lines("", &changed);
     log_lines("takes effect after a restart: ", &restart);
     if (!access_reload(program->access, fresh, why, sizeof why))
-        log_error("proxy", "reload: the tokens stay as they were: %s", why);
+        log_error("proxy", "reload: the admin address stays as it was: %s", why);
     log_info("proxy", "reload: done");
     note_reload(program, &changed, &restart);
     buffer_fini(&changed);

@@ -102,7 +102,8 @@ static void grant_those_that_may(struct names *names)
 bool names_enter(struct names *names, struct names_use *use)
 {
     pthread_mutex_lock(&names->lock);
-    use->denied = use->overlapped = false;
+    use->denied = false;
+    use->overlapped = false;
     use->since_us = names->core->now_us(names->core);
     use->next = NULL;
     use->previous = names->last;

@@ -220,7 +220,8 @@ void rows_decide_lives(struct exchange *ex)
             continue;
         decide_life(ex, item);
         item->row_source = decide_source(ex, item);
-        sequencer_saw_term(ex->core->sequencer, item->answer.term);
+        if (core_has_numbers(ex->core)) /* else it is a part of a version */
+            sequencer_saw_term(ex->core->sequencer, item->answer.term);
     }
 }
 

@@ -228,10 +228,16 @@ void audit_on_start(struct standby *sb, uint64_t start)
 
 /* ---- gaps ---- */
 
-static bool is_audited(const struct life *life)
+/* Its documents can be compared now. */
+static bool is_comparable(const struct life *life)
 {
     return life->state == LIFE_READY && !life->ending && !life->filling && !life->stopped &&
-           !life->blocked && life->wanted != NULL && life->unseedable == NULL && !life->no_numbers;
+           !life->blocked && life->wanted != NULL && life->unseedable == NULL;
+}
+
+static bool is_audited(const struct life *life)
+{
+    return is_comparable(life) && !life->no_numbers;
 }
 
 /* Appends the gaps of SHARD up to its reach to LIST (MAX at most); how many there are in it then.
@@ -311,7 +317,7 @@ static void verify_suspects(struct standby *sb, uint64_t now_us)
 {
     for (struct life *life = sb->lives; life != NULL; life = life->hh.next) {
         struct audit *audit = life->audit;
-        if (audit == NULL || !audit->suspect || !is_audited(life) || audit->scan != NULL)
+        if (audit == NULL || !audit->suspect || !is_comparable(life) || audit->scan != NULL)
             continue;
         if (sb->first_open < audit->corrected_seq || life->waiting != 0)
             continue; /* what it is suspected for is being replayed */
@@ -321,8 +327,8 @@ static void verify_suspects(struct standby *sb, uint64_t now_us)
             continue;
         audit->verified_us = now_us;
         audit->suspect = false;
-        log_info(sb->name, "index %s: numbers of the primary have no document: it is compared%s",
-                 life->name, sb->settings->audit_repair ? ", and made equal" : "");
+        log_info(sb->name, "index %s: it may differ: it is compared%s", life->name,
+                 sb->settings->audit_repair ? ", and made equal" : "");
         verify_begin_for_audit(sb, life->name, sb->settings->audit_repair);
         return;
     }
@@ -554,7 +560,7 @@ static const char *why_not(const struct life *life)
     if (life->unseedable != NULL)
         return life->unseedable;
     if (life->no_numbers)
-        return "the primary is of before 6.0, and has no sequence numbers; verify it instead";
+        return "an engine before 6.0 made it, without sequence numbers; verify it instead";
     return is_audited(life) ? "" : "it is not ready on the standby";
 }
 

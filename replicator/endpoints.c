@@ -25,10 +25,21 @@ static void answer(struct admin_request *request, struct standby *sb, int status
                   sb == NULL ? -1.0 : (double)standby_lag_us(sb) / 1e6, "reason", why));
 }
 
-/* What reads there would not see, or NULL. Rows that wait or were refused are part of the lag. */
+static bool is_filling(const struct standby *sb)
+{
+    for (const struct life *life = sb->lives; life != NULL; life = life->hh.next)
+        if (life->filling && life->state != LIFE_GONE && !life->ending)
+            return true;
+    return false;
+}
+
+/* What reads there would not see, or NULL. Rows that wait or were refused are part of the lag; what
+ * a seed has not copied yet is not. */
 static const char *why_not(struct standby *sb, uint64_t lag_max)
 {
     static const char *const good[] = {"in_sync", "catching_up"};
+    if (is_filling(sb))
+        return "an index has not all of its documents yet; see `tandemctl seed`";
     const char *state = standby_state_name(sb);
     for (size_t i = 0; i < COUNT_OF(good); i++)
         if (strcmp(state, good[i]) == 0)

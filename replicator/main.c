@@ -26,6 +26,7 @@
 #include "conf/settings.h"
 #include "replicator/audit.h"
 #include "replicator/endpoints.h"
+#include "replicator/health.h"
 #include "replicator/history_store.h"
 #include "replicator/link.h"
 #include "replicator/report.h"
@@ -49,6 +50,7 @@ struct program {
     struct es_client *client, *primary;
     struct link *link;
     struct standby *standby; /* NULL until the journal is there */
+    struct health health;
     struct access *access;
     struct history_store history;
     enum standby_state noted; /* the state that the history has heard of */
@@ -193,6 +195,7 @@ static void on_tick(struct loop_timer *timer)
     struct standby *sb = program->standby;
     uint64_t next = standby_tick(sb), now = clock_now_us();
     note_state(program);
+    health_tick(&program->health, now);
     if (sb->state == STANDBY_STOPPED && sb->begin_again) {
         standby_free(sb);
         program->standby =
@@ -252,11 +255,19 @@ static bool has_standby(struct admin_request *request, const struct program *pro
     return false;
 }
 
+static json_t *status_of(struct program *program)
+{
+    json_t *status = report_status(program->standby, link_is_up(program->link));
+    json_object_set_new(json_object_get(status, "standby"), "health",
+                        health_report(&program->health, clock_now_us()));
+    return status;
+}
+
 static void answer_status(struct admin_request *request, void *arg)
 {
     struct program *program = arg;
     if (has_standby(request, program))
-        admin_reply_json(request, 200, report_status(program->standby, link_is_up(program->link)));
+        admin_reply_json(request, 200, status_of(program));
 }
 
 static void answer_metrics(struct admin_request *request, void *arg)
@@ -552,7 +563,7 @@ static void on_reload(evutil_socket_t sig, short what, void *arg)
         replay_on_reload(program->standby);
     }
     if (!access_reload(program->access, fresh, why, sizeof why))
-        log_error("replicator", "reload: the tokens stay as they were: %s", why);
+        log_error("replicator", "reload: the admin address stays as it was: %s", why);
     log_set_level((enum log_level)fresh->log_level);
     note(program, "reload", NULL, "%.*s%s%.*s", (int)changed.size, buffer_cstr(&changed),
          restart.size != 0 ? "; after a restart: " : "", (int)restart.size, buffer_cstr(&restart));
@@ -625,6 +636,7 @@ static int run(struct program *program)
     note(program, "start", NULL, "version " TANDEM_VERSION);
     program->loop = loop_new("replicator");
     make_client(program, authorization);
+    health_init(&program->health, program->client);
     secret_free(authorization);
     if (!make_primary_client(program, why, sizeof why) || !start_admin(program, why, sizeof why))
         return cannot_start(why);
@@ -655,6 +667,7 @@ static void stop(struct program *program)
     access_free(program->access);
     standby_free(program->standby);
     link_free(program->link);
+    health_fini(&program->health);
     es_client_free(program->client);
     if (program->primary != NULL)
         es_client_free(program->primary);

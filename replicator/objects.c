@@ -1,8 +1,13 @@
 /* objects.c - definitions that are no indices onto the standby: templates, pipelines, stored
- * scripts.
+ * scripts, lifecycle policies.
  *
- * Newest stamp wins. What the standby refuses (a template whose component has not come, say) is
- * kept and tried again after each object that is taken, and from time to time.
+ * Newest stamp wins. What the standby refuses (a template whose component has not come, the end of
+ * a policy that is in use, say) is kept and tried again after each object that is taken, and from
+ * time to time. What it can't have now is kept until the release.
+ *
+ * What must hold:
+ *   - No policy is put before the lifecycle engine there was told to stop and said yes: the
+ *     takeover does that, and does not end before it has.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -20,11 +25,14 @@
 
 #define TRY_AGAIN_US (5 * UINT64_C(1000000))
 
-static const char *kind_path(struct span type)
+#define NO_LIFECYCLE                                                                               \
+    "the standby's engine has no such lifecycle policies (ILM); it needs some of its own"
+
+static const struct object_kind *kind_of(struct span type)
 {
     for (size_t i = 0; i < OBJECT_KINDS; i++)
         if (span_equal(type, span_cstr(object_kinds[i].type)))
-            return object_kinds[i].path;
+            return &object_kinds[i];
     return NULL;
 }
 
@@ -38,9 +46,21 @@ static bool waits_for_release(const struct standby *sb, struct span type)
     return (!shadowed || legacy_refused) && span_equal(type, SPAN("template"));
 }
 
-bool objects_wait_for_release(const struct standby *sb, const char *type)
+static bool has_no_such(const struct standby *sb, struct span type)
 {
-    return waits_for_release(sb, span_cstr(type));
+    return !standby_has_lifecycle(sb) && span_equal(type, SPAN(OBJECT_POLICY));
+}
+
+static const char *wait_why(const struct standby *sb, struct span type)
+{
+    if (has_no_such(sb, type))
+        return NO_LIFECYCLE;
+    return waits_for_release(sb, type) ? "it is put when the standby is released" : NULL;
+}
+
+const char *objects_wait_why(const struct standby *sb, const char *type)
+{
+    return wait_why(sb, span_cstr(type));
 }
 
 static void object_key(const struct metadata *md, struct buffer *key)
@@ -120,16 +140,16 @@ static char *push_put(struct script *script, script_answer_fn on_answer, const s
                       const char *encoded)
 {
     struct standby *sb = script->sb;
+    const struct object_kind *kind = kind_of(md->type);
     struct buffer body = {0};
-    bool is_script = span_equal(md->type, SPAN("script"));
     char *type = span_dup(md->type), *name = span_dup(md->name), *refused;
     char *text = definition_translated(sb, type, name, md->body, sb->pending_seq != 0, &refused);
-    buffer_append_cstr(&body, is_script ? "{\"script\":" : "");
-    buffer_append_cstr(&body, text);
-    buffer_append_cstr(&body, is_script ? "}" : "");
+    if (kind->wrapper != NULL)
+        buffer_appendf(&body, "{\"%s\":%s}", kind->wrapper, text);
+    else
+        buffer_append_cstr(&body, text);
     if (refused == NULL)
-        script_push(script, on_answer, buffer_cstr(&body), "PUT", "%s/%s", kind_path(md->type),
-                    encoded);
+        script_push(script, on_answer, buffer_cstr(&body), "PUT", "%s/%s", kind->path, encoded);
     buffer_fini(&body);
     free(type);
     free(name);
@@ -141,9 +161,11 @@ char *objects_push(struct script *script, script_answer_fn on_answer, const stru
 {
     struct buffer name = {0};
     char *refused = NULL;
+    if (has_no_such(script->sb, md->type))
+        return bytes_strdup(NO_LIFECYCLE);
     http_percent_encode(md->name, &name);
     if (md->gone)
-        script_push(script, on_answer, NULL, "DELETE", "%s/%s", kind_path(md->type),
+        script_push(script, on_answer, NULL, "DELETE", "%s/%s", kind_of(md->type)->path,
                     buffer_cstr(&name));
     else
         refused = push_put(script, on_answer, md, buffer_cstr(&name));
@@ -151,14 +173,25 @@ char *objects_push(struct script *script, script_answer_fn on_answer, const stru
     return refused;
 }
 
+/* Once for all of them: each one is in the status. */
+static void say_left_out(struct standby *sb, const struct metadata *md)
+{
+    if (sb->left_out_said || md->gone || !has_no_such(sb, md->type))
+        return;
+    sb->left_out_said = true;
+    log_warn(sb->name, "%.*s %.*s is not put there, nor is any other: " NO_LIFECYCLE,
+             (int)md->type.size, md->type.data, (int)md->name.size, md->name.data);
+}
+
 void objects_apply(struct standby *sb)
 {
     const struct metadata *md = &sb->pending->metadata;
-    if (kind_path(md->type) == NULL || object_is_old(sb, md)) {
+    if (kind_of(md->type) == NULL || object_is_old(sb, md)) {
         metadata_record_is_applied(sb);
         return;
     }
-    if (waits_for_release(sb, md->type)) {
+    if (wait_why(sb, md->type) != NULL) {
+        say_left_out(sb, md);
         if (store_object(sb, md, buffer_span(&sb->pending_bytes), 'r'))
             metadata_record_is_applied(sb);
         return;
@@ -216,6 +249,28 @@ json_t *objects_known(struct standby *sb, json_t *states)
     return NULL;
 }
 
+static bool count_left_out(void *arg, struct span key, struct span value)
+{
+    size_t *count = arg;
+    struct record record;
+    size_t used;
+    if (!span_starts(key, SPAN(OBJECT_POLICY "/")))
+        return false;
+    if (value.size > 1 && value.data[0] == 'r' &&
+        record_decode(span_of(value.data + 1, value.size - 1), &record, &used) == STATUS_OK)
+        *count += !record.metadata.gone;
+    return true;
+}
+
+size_t objects_left_out(struct standby *sb)
+{
+    size_t count = 0;
+    if (!standby_has_lifecycle(sb) && store_scan(sb->store, STORE_OBJECTS, SPAN(OBJECT_POLICY "/"),
+                                                 count_left_out, &count) != STATUS_OK)
+        return 0;
+    return count;
+}
+
 bool objects_put_again(struct standby *sb, const char *type, const char *name)
 {
     struct buffer key = {0}, value = {0};
@@ -244,12 +299,22 @@ struct refused {
     struct buffer record;
 };
 
+/* True when the object of KEY is to be put now, though it is not there: it was refused, or the
+ * engine takes by now what it could not have when the record came. */
+static bool is_due(const struct standby *sb, struct span key, char mark)
+{
+    const char *slash = memchr(key.data, '/', key.size);
+    return mark == 'w' ||
+           (mark == 'r' && wait_why(sb, span_of(key.data, (size_t)(slash - key.data))) == NULL);
+}
+
 /* The first one behind the one that was tried last. */
 static bool pick_refused(void *arg, struct span key, struct span value)
 {
     struct refused *refused = arg;
     struct buffer *tried = &refused->sb->objects_tried;
-    if (value.size < 2 || value.data[0] != 'w' || span_equal(key, buffer_span(tried)))
+    if (value.size < 2 || !is_due(refused->sb, key, value.data[0]) ||
+        span_equal(key, buffer_span(tried)))
         return true;
     buffer_clear(tried);
     buffer_append_span(tried, key);

@@ -7,7 +7,8 @@
  *  1. the store and .tandem say that the release is under way: a restart goes on from here
  *  2. the aliases of rows and lives go: nothing of ours can write any more
  *  3. each index gets the primary's own limits and pipelines back
- *  4. the shadow goes, lifecycle engines start, templates that waited or were refused are put
+ *  4. the shadow goes, templates that waited or were refused are put, and then lifecycle engines
+ *     start: what a rollover makes is made from these templates
  *  5. .tandem says "released"
  *
  * What fails within 3 and 4 does not keep the cluster from being released: it is listed, for the
@@ -59,7 +60,7 @@ bool release_begin(struct standby *sb, bool force, char *why, size_t why_size)
 }
 
 /* Something that the operator has to look at when the cluster is released. */
-static void note_left(struct standby *sb, const char *format, ...)
+PRINTF_LIKE(2, 3) static void note_left(struct standby *sb, const char *format, ...)
 {
     char text[600];
     va_list args;
@@ -261,13 +262,17 @@ static bool push_waiting_object(void *arg, struct span key, struct span value)
     return true;
 }
 
-static void push_noise_back(struct standby *sb, struct script *script)
+static void push_shadow_away(struct standby *sb, struct script *script)
 {
     if (standby_at_least(sb, 7, 8))
         script_push(script, on_undo, NULL, "DELETE", "/_index_template/tandem-shadow");
     if (!standby_at_least(sb, 7, 10))
         script_push(script, on_undo, "{\"persistent\":{\"action.auto_create_index\":null}}", "PUT",
                     "/_cluster/settings");
+}
+
+static void push_lifecycle_back(struct standby *sb, struct script *script)
+{
     if (sb->opensearch) {
         script_push(script, on_optional,
                     "{\"persistent\":{\"plugins.index_state_management.enabled\":null}}", "PUT",
@@ -341,10 +346,10 @@ static void undo(struct standby *sb)
     push_document(sb, script, "releasing");
     push_remove_aliases(sb, script);
     push_settings_back(sb, script);
-    push_noise_back(sb,
-                    script); /* the shadow goes first: some engines take no template beside it */
+    push_shadow_away(sb, script); /* first: some engines take no template beside it */
     if (store_scan(sb->store, STORE_OBJECTS, SPAN_NONE, push_waiting_object, script) != STATUS_OK)
         script_fail(script, "the table of objects cannot be read");
+    push_lifecycle_back(sb, script);
     sb->stored_checkpoint = sb->checkpoint;
     push_document(sb, script, "released");
     script_run(script);

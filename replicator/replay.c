@@ -341,15 +341,13 @@ static void append_item(struct standby *sb, struct buffer *body, const struct it
 
 static const char *bulk_target(const struct standby *sb)
 {
-    if (!standby_at_least(sb, 6, 5))
-        return "/_bulk?" VERDICTS;
-    if (!standby_at_least(sb, 7, 10))
-        return "/_bulk?pipeline=_none&" VERDICTS;
+    bool aliases = standby_at_least(sb, 7, 10);
 #ifdef PLANT_INDEX_NAME
-    return "/_bulk?pipeline=_none&" VERDICTS;
-#else
-    return "/_bulk?require_alias=true&pipeline=_none&" VERDICTS;
+    aliases = false;
 #endif
+    if (aliases)
+        return "/_bulk?require_alias=true&pipeline=_none&" VERDICTS;
+    return standby_at_least(sb, 6, 5) ? "/_bulk?pipeline=_none&" VERDICTS : "/_bulk?" VERDICTS;
 }
 
 /* True when the next row of LANE must wait for the verdict on one that is in the bulk. */
@@ -373,6 +371,7 @@ static void fill_bulk(struct standby *sb, struct lane *lane)
     es_call_set(&lane->call, "POST", "%s", bulk_target(sb));
     lane->call.content_type = "application/x-ndjson";
     lane->call.plain = true;
+    lane->call.once = false;
     lane->flying = NULL;
     while (status == STATUS_OK && lane->first != NULL && rows < most) {
         size_t next = lane->first->row.source.size;
@@ -384,6 +383,8 @@ static void fill_bulk(struct standby *sb, struct lane *lane)
             continue;
         }
         append_item(sb, &lane->call.body, item);
+        /* libcurl would send it again by itself; the first of the two might be executed late. */
+        lane->call.once = lane->call.once || item->life->client_versions;
         *tail = item;
         tail = &item->next;
         rows++;
@@ -457,12 +458,42 @@ static void speed_up(struct standby *sb, struct lane *lane)
         sb->bulks_now++;
 }
 
+void replay_may_be_stale(struct standby *sb, struct life *life)
+{
+    struct journal_info info;
+    sb->world->journal_info(sb, &info);
+    if (life == NULL)
+        sb->stale_seq = info.last_seq;
+    else
+        life->stale_seq = info.last_seq;
+}
+
+/* Where the primary's own versions count, the standby can have a newer one than a row only where
+ * that row was replayed before, or a seed or a repair was ahead of it. Else the document has begun
+ * anew on the primary, and its end never passed here: a _ttl, or somebody past Tandem. */
+static void look_at_stale(struct standby *sb, const struct item *item)
+{
+    struct life *life = item->life;
+    if (!life->client_versions || item->page != NULL || item->of_repair || life->filling ||
+        item->seq <= life->stale_seq || item->seq <= sb->stale_seq)
+        return;
+    log_error(
+        sb->name,
+        "index %s: the standby has a version above that of a new write (id %.*s): the document "
+        "was deleted past Tandem, or written on the standby; the index is compared",
+        life->name == NULL ? "?" : life->name, (int)item->row.id.size, item->row.id.data);
+    replay_may_be_stale(sb, life); /* said once for all there are now */
+    audit_suspect(life);
+}
+
 static enum status take_done(struct standby *sb, struct item *item,
                              const struct outcome_item *answer)
 {
     enum status status = STATUS_OK;
     sb->rows_done++;
     sb->stale += answer->status == 409;
+    if (answer->status == 409)
+        look_at_stale(sb, item);
     if (item->page != NULL && answer->status != 409)
         seed_on_written(item);
     item->life->blocked = false; /* it was tried, and works again */

@@ -132,7 +132,7 @@ static void audit_problem(const struct standby *sb, json_t *problems)
     problem(problems, "notice", text, "tandemctl audit says where; find out who writes there");
 }
 
-static void standby_problems(const struct standby *sb, json_t *problems, bool proxy_up)
+static void standby_problems(struct standby *sb, json_t *problems, bool proxy_up)
 {
     char text[700];
     if (sb->state == STANDBY_STOPPED)
@@ -152,6 +152,15 @@ static void standby_problems(const struct standby *sb, json_t *problems, bool pr
                  sb->objects_why);
         problem(problems, "warning", text,
                 "mend what it needs there; it is tried again every few seconds");
+    }
+    size_t left_out = objects_left_out(sb);
+    if (left_out != 0) {
+        snprintf(
+            text, sizeof text,
+            "%zu lifecycle %s of the primary %s not on standby %s: its engine has no such (ILM)",
+            left_out, left_out == 1 ? "policy" : "policies", left_out == 1 ? "is" : "are",
+            sb->conf->name);
+        problem(problems, "notice", text, "give it policies of its own before it is released");
     }
     if (sb->paused) {
         snprintf(text, sizeof text, "tandemctl resume %s", sb->conf->name);
@@ -198,6 +207,7 @@ json_t *report_status(struct standby *sb, bool proxy_up)
         (json_int_t)waiting, "parked", (json_int_t)parked_count(sb), "in_flight",
         (json_int_t)in_flight, "rows_per_s", sb->rate, "cluster_uuid", sb->cluster_uuid);
     json_object_set_new(standby, "audit", audit_summary(sb));
+    json_object_set_new(standby, "verified", verify_whole(sb));
     struct buffer in_doubt = {0};
     buffer_appendf(&in_doubt, "[%.*s]", (int)sb->in_doubt.size,
                    sb->in_doubt.data == NULL ? "" : sb->in_doubt.data);

@@ -441,6 +441,7 @@ static void finish(struct seed *seed)
     uint64_t took = sb->world->wall_us(sb) - seed->begun_us;
     seed_set_state(seed, SEED_DONE);
     life->filling = false;
+    replay_may_be_stale(sb, life);
     for (size_t i = 0; i < seed->shard_count && !life->no_numbers; i++)
         audit_set_base(life, i, seed->shards[i].to);
     if (!life->made_empty &&

@@ -81,6 +81,7 @@ struct seed_page {
     bool taken;     /* DONE, and the position has moved over it */
     uint64_t asked_us, retry_us, backoff_us;
     char *scroll; /* owned; without numbers: of the next part; NULL: of the first */
+    int64_t part; /* then: no more documents at once than so many; 0: as many as the seed's step */
     struct es_call call, confirm;
 };
 

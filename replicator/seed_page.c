@@ -90,16 +90,24 @@ static void read_again(struct seed_page *page)
     begin_scroll(page);
 }
 
+/* How many documents a part of the scroll has. */
+static int64_t part_of(const struct seed_page *page)
+{
+    int64_t part = page->seed->step, max = page->seed->life->hits_max;
+    if (page->part != 0 && page->part < part)
+        part = page->part;
+    return part < max ? part : max;
+}
+
 static void ask(struct seed_page *page, uint64_t now_us)
 {
     const struct seed *seed = page->seed;
     size_t shard = seed->shards[page->shard].number;
-    int64_t max = seed->life->hits_max;
     if (has_numbers(page))
-        hits_search(&page->call, seed->life->name, shard, max, page->at, page->upto);
+        hits_search(&page->call, seed->life->name, shard, seed->life->hits_max, page->at,
+                    page->upto);
     else
-        hits_scroll_search(&page->call, seed->life->name, shard,
-                           seed->step < max ? seed->step : max, page->scroll);
+        hits_scroll_search(&page->call, seed->life->name, shard, part_of(page), page->scroll);
     page->call.answer_max = ANSWER_MAX;
     page->call.plain = !page->sb->settings->seed_compress;
     page->call.timeout_us = TIMEOUT_US;
@@ -112,11 +120,13 @@ static void ask(struct seed_page *page, uint64_t now_us)
     page->sb->world->primary_call(page->sb, &page->call);
 }
 
+/* For the whole of this page: fit_step() raises the seed's with the next part that is small. */
 static bool scroll_less(struct seed_page *page)
 {
-    if (page->seed->step < 2)
+    int64_t part = part_of(page);
+    if (part < 2)
         return false;
-    page->seed->step /= 2;
+    page->part = part / 2;
     page->retry_us = page->bytes = 0;
     page->state = PAGE_DUE;
     begin_scroll(page);

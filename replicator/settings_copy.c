@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "conf/settings.h"
 #include "es/copied.h"
+#include "es/index_state.h"
 #include "es/translate.h"
 #include "replicator/standby.h"
 
@@ -44,7 +45,7 @@ static void say_changes(const struct standby *sb, const char *what, const char *
 char *definition_translated(const struct standby *sb, const char *type, const char *name,
                             struct span body, bool say, char **refused)
 {
-    const struct es_engine target = {sb->opensearch, sb->major, sb->minor};
+    const struct es_engine target = {sb->opensearch, sb->major, sb->minor, sb->no_lifecycle};
     struct translation tr;
     json_t *before = json_tree(body), *after = json_deep_copy(before);
     translation_init(&tr);
@@ -404,6 +405,8 @@ const char *definition_unseedable(const char *definition)
 {
     json_t *json = load(definition);
     const char *why = mapping_unreadable(json_object_get(json, "mappings"));
+    if (why == NULL && !definition_has_no_numbers(definition))
+        why = index_unnumbered(json); /* else it is read by scrolls */
     if (why == NULL && definition_is_closed(definition))
         why = "it is closed on the primary, and can't be read until it is opened";
     json_decref(json);

@@ -72,6 +72,11 @@ bool standby_at_least(const struct standby *sb, int major, int minor)
     return sb->opensearch || sb->major > major || (sb->major == major && sb->minor >= minor);
 }
 
+bool standby_has_lifecycle(const struct standby *sb)
+{
+    return !sb->opensearch && !sb->no_lifecycle;
+}
+
 bool standby_store_end(struct standby *sb, enum status status)
 {
     if (status == STATUS_OK)

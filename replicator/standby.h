@@ -87,7 +87,8 @@ struct life {
     size_t shards;
     int64_t hits_max;     /* of one search */
     bool client_versions; /* rows go with the primary's `_version`; see replay.c */
-    bool no_numbers;      /* the primary is of before 6.0: it is read by scrolls, and not audited */
+    uint64_t stale_seq;   /* then: up to it the standby may have newer than a row says */
+    bool no_numbers;      /* the primary was of before 6.0: read by scrolls, and not audited */
     const char *unseedable; /* why its documents can't be read back; NULL: they can */
     char *type;     /* the mapping type that its documents have in engines before 7.0; NULL when not
                        known */
@@ -191,6 +192,7 @@ struct standby {
     /* the engine there */
     bool opensearch;
     int major, minor;
+    bool no_lifecycle; /* it is an Elasticsearch without x-pack, or before 6.6 */
     char *cluster_uuid;
 
     /* .tandem */
@@ -239,6 +241,7 @@ struct standby {
     size_t bulk_bytes_now, bulks_now; /* AIMD */
     uint64_t last_read_time_us, oldest_open_time_us;
     uint64_t rows_done, rows_refused, bulks_sent, retries, stale;
+    uint64_t stale_seq; /* up to it a row may be older than what the standby has */
     uint64_t rate_mark_us, rate_rows;
     double rate;
 
@@ -252,6 +255,7 @@ struct standby {
     uint64_t pending_seq;
     bool objects_refused;        /* some object waits for another one */
     char objects_why[600];       /* what was refused last */
+    bool left_out_said;          /* that its engine can't have some of them */
     struct buffer objects_tried; /* key of the last one tried in this round; empty: none yet */
     uint64_t objects_next_us;
     uint64_t held_next_us;
@@ -323,6 +327,8 @@ const char *standby_state_name(const struct standby *sb);
 /* True when the standby's engine is at least Elasticsearch MAJOR.MINOR; OpenSearch, which began
  * from 7.10, is at least all that we ask for. */
 bool standby_at_least(const struct standby *sb, int major, int minor);
+/* True when it acts by lifecycle policies like Elasticsearch's (ILM), unless it is stopped. */
+bool standby_has_lifecycle(const struct standby *sb);
 uint64_t standby_lag_records(const struct standby *sb);
 uint64_t standby_lag_us(const struct standby *sb);
 
@@ -369,6 +375,9 @@ MUST_USE enum status standby_load(struct standby *sb);
 
 /* ---- replay.c ---- */
 void replay_start(struct standby *sb, uint64_t next_seq);
+/* What is in the journal now may be older than what the standby has, and that means nothing: of LIFE,
+ * which was seeded or repaired, or of all (NULL), since it may have been replayed before. */
+void replay_may_be_stale(struct standby *sb, struct life *life);
 void replay_tick(struct standby *sb, uint64_t now_us);
 /* The settings have changed. */
 void replay_on_reload(struct standby *sb);
@@ -437,8 +446,11 @@ void objects_on_end(struct standby *sb);
  * (may be NULL) gets {type: {name: state}}: "applied", "refused", "waiting" (for the release);
  * those that are gone too. NULL: the table can't be read. The caller's. */
 json_t *objects_known(struct standby *sb, json_t *states);
-/* True for objects that a standby can't take before its release. */
-bool objects_wait_for_release(const struct standby *sb, const char *type);
+/* Why objects of TYPE are not put on the standby now, but kept until its release; NULL: they are.
+ */
+const char *objects_wait_why(const struct standby *sb, const char *type);
+/* How many the standby will not have at all, since its engine has no such thing. */
+size_t objects_left_out(struct standby *sb);
 /* The object is put, or deleted, once more, in its turn. False: the journal never told of it. */
 bool objects_put_again(struct standby *sb, const char *type, const char *name);
 /* Tries the next one that was refused again; all of them have their turn before the next round. */
@@ -501,7 +513,7 @@ long definition_result_window(const char *definition);
 const char *definition_unseedable(const char *definition);
 /* True when the clients set the versions of its documents. */
 bool definition_has_client_versions(const char *definition);
-/* The primary's engine is of before 6.0, without sequence numbers. */
+/* It was seen first in an engine before 6.0, without sequence numbers. */
 bool definition_has_no_numbers(const char *definition);
 
 /* ---- deletes.c ---- */

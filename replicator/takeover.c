@@ -318,6 +318,7 @@ static void takeover_on_end(struct script *script)
     if (sb->reread_to < sb->checkpoint)
         sb->reread_to = sb->checkpoint;
     audit_on_start(sb, start);
+    replay_may_be_stale(sb, NULL);
     replay_start(sb, start);
     if (!takeover_store(sb))
         return;
@@ -466,6 +467,14 @@ static void on_optional(struct script *script, int http_status, struct span body
     (void)body;
 }
 
+/* A refusal for missing rights, or for being busy, does not come here: it is asked again until it
+ * works. Whatever else says no has nothing to stop, and is given no policies. */
+static void on_lifecycle_stopped(struct script *script, int http_status, struct span body)
+{
+    (void)body;
+    script->sb->no_lifecycle = http_status < 200 || http_status >= 300;
+}
+
 static void push_quiet(struct standby *sb, struct script *script)
 {
     if (standby_at_least(sb, 7, 8))
@@ -485,7 +494,7 @@ static void push_quiet(struct standby *sb, struct script *script)
                     "/_cluster/settings");
         return;
     }
-    script_push(script, on_optional, NULL, "POST", "/_ilm/stop");
+    script_push(script, on_lifecycle_stopped, NULL, "POST", "/_ilm/stop");
     script_push(script, on_optional, NULL, "POST", "/_slm/stop");
 }
 

@@ -490,7 +490,7 @@ static void begin_documents(struct verify *verify)
     else if (definition_is_closed(life->wanted))
         verify_skip(verify, "it is closed, and can't be read");
     else if (verify->sample != 0 && life->no_numbers)
-        verify_skip(verify, "a sample needs sequence numbers, and the primary is of before 6.0: "
+        verify_skip(verify, "a sample needs sequence numbers, and an engine before 6.0 made it: "
                             "verify the index as a whole");
 }
 
@@ -501,10 +501,47 @@ static void end_objects(struct verify *verify)
     save(verify);
 }
 
+/* True when nothing in FOUND differs, or is left to differ. WHOLE: and all of it was looked at. */
+static bool is_well(const json_t *found, bool whole)
+{
+    static const char *const kinds[] = {"missing", "extra", "different"};
+    const json_t *left = json_object_get(found, "left");
+    json_int_t all = 0;
+    for (size_t i = 0; i < COUNT_OF(kinds); i++)
+        all += json_integer_value(json_object_get(found, kinds[i]));
+    return (!whole || json_object_get(found, "skipped") == NULL) &&
+           (all == 0 || (left != NULL && json_integer_value(left) == 0));
+}
+
+static void note_whole(struct verify *verify)
+{
+    bool whole = verify->pattern == NULL && verify->sample == 0 && verify->objects != NULL;
+    bool well = is_well(verify->objects, whole);
+    size_t at;
+    json_t *index;
+    json_array_foreach(verify->results, at, index) well =
+        well && is_well(index, whole) && is_well(json_object_get(index, "definitions"), whole);
+    if (whole)
+        verify->whole_us = verify->sb->world->wall_us(verify->sb);
+    verify->whole_clean = well && (whole || verify->whole_clean);
+}
+
+json_t *verify_whole(const struct standby *sb)
+{
+    const struct verify *verify = sb->verify;
+    uint64_t now = sb->world->wall_us((struct standby *)(uintptr_t)sb);
+    if (verify == NULL || verify->whole_us == 0)
+        return json_pack("{s:n, s:b}", "age_s", "clean", 0);
+    return json_pack("{s:f, s:b}", "age_s",
+                     now < verify->whole_us ? 0.0 : (double)(now - verify->whole_us) / 1e6, "clean",
+                     verify->whole_clean);
+}
+
 static void end(struct verify *verify)
 {
     verify_set_state(verify, VERIFY_ENDED);
     verify->ended_us = verify->sb->world->now_us(verify->sb);
+    note_whole(verify);
     save(verify);
     log_info(verify->sb->name, "%s has ended (indices=%zu)",
              verify->apply ? "a repair" : "a verification", json_array_size(verify->results));
@@ -607,11 +644,12 @@ void verify_on_item(struct standby *sb)
 static void save(struct verify *verify)
 {
     struct standby *sb = verify->sb;
-    json_t *json =
-        json_pack("{s:s?, s:b, s:b, s:f, s:I, s:b, s:O, s:O*}", "pattern", verify->pattern, "apply",
-                  verify->apply, "force", verify->force, "sample", verify->sample, "incarnation",
-                  (json_int_t)verify->incarnation, "ended", verify->state == VERIFY_ENDED,
-                  "results", verify->results, "objects", verify->objects);
+    json_t *json = json_pack(
+        "{s:s?, s:b, s:b, s:f, s:I, s:b, s:I, s:b, s:O, s:O*}", "pattern", verify->pattern, "apply",
+        verify->apply, "force", verify->force, "sample", verify->sample, "incarnation",
+        (json_int_t)verify->incarnation, "ended", verify->state == VERIFY_ENDED, "whole_us",
+        (json_int_t)verify->whole_us, "whole_clean", verify->whole_clean, "results",
+        verify->results, "objects", verify->objects);
     char *text = json_dumps(json, JSON_COMPACT);
     enum status status = store_begin(sb->store);
     if (status == STATUS_OK)
@@ -715,6 +753,8 @@ void verify_load(struct standby *sb)
         verify->results = json_incref(json_object_get(json, "results"));
     }
     verify->objects = json_incref(json_object_get(json, "objects"));
+    verify->whole_us = (uint64_t)json_integer_value(json_object_get(json, "whole_us"));
+    verify->whole_clean = json_is_true(json_object_get(json, "whole_clean"));
     if (json_is_true(json_object_get(json, "ended")))
         verify_set_state(verify, VERIFY_ENDED);
     json_decref(json);

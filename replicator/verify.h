@@ -30,6 +30,9 @@ void verify_on_item(struct standby *sb);
 /* The first index of the last repair in which nothing was written, since the primary looks as if it
  * had lost data; NULL: none. */
 const char *verify_refused(const struct standby *sb);
+/* When everything was looked at last, and whether it was equal: {"age_s": number or null, "clean"};
+ * the caller's. */
+json_t *verify_whole(const struct standby *sb);
 /* What was found, and how far it is; the caller's. */
 json_t *verify_report(const struct standby *sb);
 /* Goes on where the last process was. */

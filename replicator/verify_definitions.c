@@ -1,5 +1,5 @@
 /* verify_definitions.c - compares definitions: of the present index; or of all that is no index
- * (templates, pipelines, scripts), and which indices there are.
+ * (templates, pipelines, scripts, policies), and which indices there are.
  *
  * Nobody but us changes a standby, so what the journal has brought there is the witness. In one
  * look:
@@ -50,7 +50,8 @@
 #define LOOKS_MIN 5
 
 /* The names of indices are compared like those of objects. */
-static const struct object_kind index_names = {"index", "indices", NULL, false};
+static const struct object_kind index_names = {"index", "indices",         NULL,
+                                               false,   "indices.*.state", NULL};
 
 enum { LOOK_MARK, LOOK_STANDBY, LOOK_PRIMARY, LOOK_JUDGE, LOOK_MEND, LOOK_MENDING };
 
@@ -114,8 +115,8 @@ static void set_call(struct verify *verify)
         else
             es_call_set(call, "GET",
                         "/_cluster/state/metadata?filter_path=cluster_uuid,metadata.cluster_uuid,"
-                        "metadata.%s%s",
-                        kind->section, kind == &index_names ? ".*.state" : "");
+                        "metadata.%s",
+                        kind->state);
         return;
     }
     char *name = verify_name(verify);
@@ -369,13 +370,14 @@ static void drop_built_in(struct verify_look *look)
     }
 }
 
-/* Objects that wait for the release are taken as they are to be put then. */
+/* Objects that wait for the release are taken as they are to be put then, and those that a standby
+ * can't have as if it had them: they are named all the same (waiting_of). */
 static void take_waiting(struct verify *verify)
 {
     struct verify_look *look = &verify->look;
     for (size_t i = 0; i < OBJECT_KINDS; i++) {
         const char *type = object_kinds[i].type;
-        if (!objects_wait_for_release(verify->sb, type))
+        if (objects_wait_why(verify->sb, type) == NULL)
             continue;
         json_t *known = json_object_get(look->applied, type);
         json_object_set_new(look->read[ON_STANDBY], type,
@@ -544,14 +546,14 @@ static json_t *waiting_of(struct verify *verify)
                                                  "it stays where it is until an index is seeded"));
     json_object_foreach(of_objects(verify) ? verify->look.applied : NULL, type, objects)
     {
-        if (!objects_wait_for_release(verify->sb, type))
+        const char *why = objects_wait_why(verify->sb, type);
+        if (why == NULL)
             continue;
         json_object_foreach(objects, name, body)
         {
             if (json_array_size(waiting) < SHOWN_MAX)
-                json_array_append_new(waiting,
-                                      json_pack("{s:s, s:s, s:s}", "kind", type, "name", name,
-                                                "why", "it is put when the standby is released"));
+                json_array_append_new(
+                    waiting, json_pack("{s:s, s:s, s:s}", "kind", type, "name", name, "why", why));
         }
     }
     return waiting;

@@ -91,6 +91,9 @@ struct verify {
     bool apply, force;
     bool for_audit;       /* nobody asked for it */
     uint64_t ended_us;    /* 0: none has ended since the start */
+    /* Of the last one that looked at everything; kept over restarts. */
+    uint64_t whole_us; /* since 1970; 0: none has ended */
+    bool whole_clean;  /* all was equal, or made so, and no later one found otherwise */
     uint32_t incarnation; /* of the index that is looked at, or was last */
     size_t shard, shard_count;
     /* Per shard, owned: up to where it is read (on the primary: what all copies have), and for the

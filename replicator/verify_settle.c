@@ -181,6 +181,7 @@ static void send_row(struct verify *verify, struct span bytes, bool even_if_equa
     }
     verify->outstanding++;
     audit_on_corrected(sb, item->life);
+    replay_may_be_stale(sb, item->life);
     replay_enqueue(sb, item);
     block_put(block);
 }

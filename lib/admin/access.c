@@ -104,6 +104,7 @@ bool access_set_tokens(struct access *access, struct span tokens, char *why, siz
     struct principal *principals = NULL;
     size_t count = 0, number = 0;
     const char *wrong = NULL;
+    bool given = tokens.size != 0;
     while (tokens.size != 0 && wrong == NULL) {
         const char *end = memchr(tokens.data, '\n', tokens.size);
         size_t size = end == NULL ? tokens.size : (size_t)(end - tokens.data);
@@ -115,6 +116,9 @@ bool access_set_tokens(struct access *access, struct span tokens, char *why, siz
         principals = bytes_realloc(principals, (count + 1) * sizeof *principals);
         wrong = read_principal(line, &principals[count++]);
     }
+    /* A file that was emptied, or has comments only, must not let everybody in. */
+    if (wrong == NULL && given && count == 0)
+        wrong = "no line names anybody; take the file out of the settings to ask for no names";
     if (wrong != NULL) {
         snprintf(why, why_size, "line %zu: %s", number, wrong);
         free(principals);
@@ -158,8 +162,10 @@ static enum admin_role by_certificate(SSL *ssl, char *name)
         return ADMIN_ANYBODY;
     X509_NAME *subject = X509_get_subject_name(certificate);
     text_of(subject, NID_organizationalUnitName, unit, sizeof unit);
-    text_of(subject, NID_commonName, name, ACCESS_NAME_MAX + 1);
-    return role_of(span_cstr(unit));
+    enum admin_role role = role_of(span_cstr(unit));
+    if (role != ADMIN_ANYBODY)
+        text_of(subject, NID_commonName, name, ACCESS_NAME_MAX + 1);
+    return role;
 }
 
 static bool tls_failed(struct access *access, const char *what, const char *file, char *why,
@@ -307,6 +313,19 @@ struct access *access_open(const struct settings *settings, char *why, size_t wh
     return access;
 }
 
+/* The file may have been moved aside, and another is to be written. */
+static bool reopen_audit(struct access *access, const char *path, char *why, size_t why_size)
+{
+    int before = access->audit_fd;
+    if (!open_audit(access, path, why, why_size)) {
+        access->audit_fd = before;
+        return false;
+    }
+    if (before >= 0)
+        close(before);
+    return true;
+}
+
 bool access_reload(struct access *access, const struct settings *settings, char *why,
                    size_t why_size)
 {
@@ -316,7 +335,7 @@ bool access_reload(struct access *access, const struct settings *settings, char 
     if (!good)
         name_file(settings, why, why_size);
     secret_fini(&tokens);
-    return good;
+    return good && reopen_audit(access, settings->admin_audit_file, why, why_size);
 }
 
 void access_free(struct access *access)

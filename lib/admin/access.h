@@ -44,7 +44,8 @@ struct access_options {
 
 /* As the settings say. NULL: WHY. */
 MUST_USE struct access *access_open(const struct settings *settings, char *why, size_t why_size);
-/* Reads the tokens file again; false: WHY, and nothing was changed. */
+/* Reads the tokens file again, and opens the audit file again; false: WHY, and what could not be read
+ * or opened stays as it was. */
 MUST_USE bool access_reload(struct access *access, const struct settings *settings, char *why,
                             size_t why_size);
 /* NULL: WHY says what is wrong, without any part of a token. */
@@ -52,7 +53,7 @@ MUST_USE struct access *access_new(const struct access_options *options, char *w
                                    size_t why_size);
 void access_free(struct access *access);
 /* Takes the tokens of another text in the place of those there are; false: WHY, and nothing was
- * changed. */
+ * changed. A text without any is refused: nobody would be asked for a name any more. */
 MUST_USE bool access_set_tokens(struct access *access, struct span tokens, char *why,
                                 size_t why_size);
 

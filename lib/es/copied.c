@@ -65,7 +65,6 @@ static const char *const not_copied[] = {
     "gc_deletes",
     "append_only.",
     "mapping.total_fields.",
-    "lifecycle.indexing_complete",
 };
 
 static bool is_copied(const char *path)

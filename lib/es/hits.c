@@ -7,6 +7,7 @@
 
 #include <inttypes.h>
 
+#include "es/outcome.h"
 #include "http/message.h"
 
 #define SCROLL_KEPT "5m"
@@ -15,6 +16,7 @@ void hits_search(struct es_call *call, const char *index, size_t shard, int64_t 
                  int64_t up_to)
 {
     struct buffer name = {0};
+    call->once = false;
     http_percent_encode(span_cstr(index), &name);
     es_call_set(call, "POST",
                 "/%s/_search?preference=_shards:%zu&allow_partial_search_results=false",
@@ -31,6 +33,7 @@ void hits_scroll_search(struct es_call *call, const char *index, size_t shard, i
                         const char *scroll)
 {
     struct buffer name = {0};
+    call->once = scroll != NULL; /* sent twice it would pass over a part that nobody has seen */
     if (scroll != NULL) {
         es_call_set(call, "POST", "/_search/scroll");
         buffer_appendf(&call->body, "{\"scroll\":\"%s\",\"scroll_id\":", SCROLL_KEPT);
@@ -146,8 +149,7 @@ void hit_by_version(struct hit *hit)
     if (hit->has_numbers)
         return;
     hit->has_numbers = true;
-    hit->term = 1;
-    hit->seq_no = hit->version;
+    numbers_of_version(hit->version, &hit->term, &hit->seq_no);
 }
 
 static bool decode(struct span raw, struct buffer *out)

@@ -50,7 +50,7 @@ MUST_USE enum status hits_init(struct hits_walk *walk, struct span body, int64_t
 /* The next one. OK; NOT_FOUND at the end; BAD_INPUT when the answer is cut, or a hit has no id. */
 MUST_USE enum status hits_next(struct hits_walk *walk, struct hit *hit);
 
-/* HIT of an engine before 6.0 gets (term 1, its `_version`): see outcome_by_version(). */
+/* HIT of an engine before 6.0 gets numbers of its `_version`: see outcome_by_version(). */
 void hit_by_version(struct hit *hit);
 
 /* What of a hit must be decoded, the caller's. */

@@ -5,6 +5,7 @@
  */
 #include "es/index_state.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 void index_life_key(const json_t *index, struct buffer *key)
@@ -26,6 +27,17 @@ bool index_is_life(const json_t *index, const char *key)
     bool same = strcmp(buffer_cstr(&own), key) == 0;
     buffer_fini(&own);
     return same;
+}
+
+const char *index_unnumbered(const json_t *definition)
+{
+    const json_t *index = json_object_get(json_object_get(definition, "settings"), "index");
+    const char *created =
+        json_string_value(json_object_get(json_object_get(index, "version"), "created"));
+    return created == NULL || strtol(created, NULL, 10) >= 6000000
+               ? NULL
+               : "an engine before 6.0 made it, so documents may have no sequence numbers: _reindex "
+                 "it on the primary";
 }
 
 const json_t *index_primary_copy(const json_t *copies)

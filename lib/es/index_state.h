@@ -22,6 +22,9 @@
 void index_life_key(const json_t *index, struct buffer *key);
 /* True when KEY is the key of the life of INDEX (may be NULL). */
 bool index_is_life(const json_t *index, const char *key);
+/* Why documents of an index with DEFINITION can't be found by their sequence numbers, although its
+ * engine has such; NULL: they can. Borrowed. */
+const char *index_unnumbered(const json_t *definition);
 /* The primary copy among the COPIES of one shard in _stats?level=shards; borrowed, NULL when none
  * is shown. */
 const json_t *index_primary_copy(const json_t *copies);

@@ -9,22 +9,56 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/bytes.h"
+
 #define NAME_MAX_SIZE 480 /* with its type it is a key of LMDB, of 511 bytes at most */
 
 const struct object_kind object_kinds[OBJECT_KINDS] = {
-    {"component_template", "component_template", "/_component_template", true},
-    {"template", "templates", "/_template", true},
-    {"index_template", "index_template", "/_index_template", true},
-    {"pipeline", "ingest", "/_ingest/pipeline", true},
-    {"script", "stored_scripts", "/_scripts", false},
+    {"component_template", "component_template", "/_component_template", true, NULL, NULL},
+    {"template", "templates", "/_template", true, NULL, NULL},
+    {"index_template", "index_template", "/_index_template", true, NULL, NULL},
+    {"pipeline", "ingest", "/_ingest/pipeline", true, NULL, NULL},
+    {"script", "stored_scripts", "/_scripts", false, "stored_scripts", "script"},
+    {OBJECT_POLICY, "index_lifecycle", "/_ilm/policy", false, "index_lifecycle.policies.*.policy",
+     "policy"},
 };
+
+/* What newer engines write out, and older ones do not know, though they do the same: without it a
+ * policy reads alike on both. */
+static void drop_defaults(json_t *policy)
+{
+    const char *phase;
+    json_t *actions;
+    json_object_foreach(json_object_get(policy, "phases"), phase, actions)
+    {
+        json_t *end = json_object_get(json_object_get(actions, "actions"), "delete");
+        if (json_is_true(json_object_get(end, "delete_searchable_snapshot")))
+            json_object_del(end, "delete_searchable_snapshot");
+    }
+}
+
+static json_t *policies_in(const json_t *section)
+{
+    json_t *objects = json_object(), *entry;
+    const char *name;
+    json_object_foreach(json_object_get(section, "policies"), name, entry)
+    {
+        json_t *policy = json_deep_copy(json_object_get(entry, "policy"));
+        drop_defaults(policy);
+        json_object_set_new(objects, name, policy);
+    }
+    return objects;
+}
 
 json_t *objects_in(const struct object_kind *kind, const json_t *answer)
 {
-    json_t *objects = json_object(), *value;
     const char *name;
+    json_t *value;
     size_t i;
     char list[64];
+    if (strcmp(kind->type, OBJECT_POLICY) == 0)
+        return policies_in(answer);
+    json_t *objects = json_object();
     snprintf(list, sizeof list, "%ss", kind->type);
     if (json_is_array(json_object_get(answer, list))) {
         json_array_foreach(json_object_get(answer, list), i, value)
@@ -42,10 +76,22 @@ json_t *objects_in(const struct object_kind *kind, const json_t *answer)
     return objects;
 }
 
+/* Policies of an engine's own indices: old engines do not say that they are managed. */
+static bool is_policy_of_engine(const char *name)
+{
+    static const char *const patterns[] = {"watch-history-ilm-policy*", "ilm-history-ilm-policy*",
+                                           "slm-history-ilm-policy*", "ml-size-based-ilm-policy*"};
+    for (size_t i = 0; i < COUNT_OF(patterns); i++)
+        if (span_matches(span_cstr(name), span_cstr(patterns[i])))
+            return true;
+    return false;
+}
+
 bool object_is_replicated(const char *name, const json_t *body)
 {
     /* LANGUAGE#ID is what 5.x shows, besides, for a stored script that is called ID. */
     return *name != '\0' && name[0] != '.' && strncmp(name, "tandem-", 7) != 0 &&
            strchr(name, '#') == NULL && strlen(name) < NAME_MAX_SIZE &&
+           !is_policy_of_engine(name) &&
            !json_is_true(json_object_get(json_object_get(body, "_meta"), "managed"));
 }

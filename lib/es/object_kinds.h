@@ -10,20 +10,26 @@
 
 #include <jansson.h>
 
-#define OBJECT_KINDS 5
+#define OBJECT_KINDS 6
+
+#define OBJECT_POLICY "ilm_policy" /* the type of Elasticsearch's lifecycle policies */
 
 struct object_kind {
     const char *type;    /* in records, and in messages */
     const char *section; /* of the cluster state's metadata */
     const char *path;    /* of one, without its name */
     bool listed;         /* GET of the path tells them all; else only the cluster state does */
+    const char
+        *state; /* what of the section tells them, as a filter_path; unless they are listed */
+    const char *wrapper; /* the member that holds one in the body of a PUT; NULL: it is the body */
 };
 
 /* A component goes before what may be composed of it. */
 extern const struct object_kind object_kinds[OBJECT_KINDS];
 
 /* Name -> body of the objects of KIND in ANSWER: that of GET of its path, or its section of the
- * cluster state. The caller's; empty when there are none. */
+ * cluster state. The caller's; empty when there are none. Of a policy that is what it says: not its
+ * version, nor the rights of whoever put it. */
 json_t *objects_in(const struct object_kind *kind, const json_t *answer);
 
 /* False for what an engine brings along itself, for what is Tandem's, and for names that are too

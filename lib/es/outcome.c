@@ -413,15 +413,24 @@ enum status outcome_single(int http_status, struct span body, struct outcome_ite
     return STATUS_OK;
 }
 
-#define VERSIONS_TERM 1
+/* A sequence number has 40 bits in the journal, and a term 23. Clients' versions may have 63:
+ * milliseconds since 1970, for one, have 41. */
+#define NUMBER_BITS 40
+#define TERM_MAX ((UINT64_C(1) << 23) - 1)
+
+void numbers_of_version(int64_t version, uint64_t *term, int64_t *seq_no)
+{
+    uint64_t high = (uint64_t)version >> NUMBER_BITS;
+    *term = high < TERM_MAX ? high + 1 : TERM_MAX;
+    *seq_no = version & ((INT64_C(1) << NUMBER_BITS) - 1);
+}
 
 void outcome_by_version(struct outcome_item *item)
 {
     if (item->has_numbers || item->error.size > 0 || item->version < 0)
         return;
     item->has_numbers = true;
-    item->term = VERSIONS_TERM;
-    item->seq_no = item->version;
+    numbers_of_version(item->version, &item->term, &item->seq_no);
     if (item->result != RESULT_NONE)
         return;
     if (item->found >= 0)
@@ -612,6 +621,5 @@ void mget_by_version(struct mget_doc *doc)
     if (doc->has_numbers || !doc->found || doc->version < 0)
         return;
     doc->has_numbers = true;
-    doc->term = VERSIONS_TERM;
-    doc->seq_no = doc->version;
+    numbers_of_version(doc->version, &doc->term, &doc->seq_no);
 }

@@ -60,7 +60,10 @@ MUST_USE enum status outcome_next(struct outcome_walk *walk, struct outcome_item
 /* Reads the answer to a single index, create, update or delete. BAD_INPUT when the body is no JSON object. */
 MUST_USE enum status outcome_single(int http_status, struct span body, struct outcome_item *item);
 
-/* An engine before 6.0 has no sequence numbers, and before 5.0 no `result`. ITEM gets (term 1, its `_version`), which
+/* What stands in the place of term and sequence number where there are none: (1, VERSION) below 2^40, and in the same
+ * order above. VERSION is not negative. */
+void numbers_of_version(int64_t version, uint64_t *term, int64_t *seq_no);
+/* An engine before 6.0 has no sequence numbers, and before 5.0 no `result`. ITEM gets those of its `_version`, which
  * order the states of one document as long as its writes follow each other, and the result by `created` and `found`.
  * An update of 2.4 says neither: it is a success that may have changed nothing, or deleted the document. */
 void outcome_by_version(struct outcome_item *item);

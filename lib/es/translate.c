@@ -36,7 +36,8 @@ void translation_fini(struct translation *tr)
 }
 
 /* Adds a sentence that is not there yet: the same may be true of many fields. */
-static void add_sentence(json_t *list, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static void add_sentence(json_t *list, const char *format,
+                                                               va_list args)
 {
     char text[700];
     const json_t *one;
@@ -92,6 +93,7 @@ static struct translator translator_for(const struct es_engine *target, struct t
     return (struct translator){
         .tr = tr,
         .line = line,
+        .no_lifecycle = target->no_lifecycle,
         .flat_objects =
             target->opensearch && (target->major > 2 || (target->major == 2 && target->minor >= 7)),
         .keeps_types = (line & LINES_TYPELESS) == 0,
@@ -106,7 +108,7 @@ static int origin_of(const json_t *definition)
     const char *created =
         json_string_value(json_object_get(json_object_get(index, "version"), "created"));
     long major = created == NULL ? 0 : strtol(created, NULL, 10) / 1000000;
-    return major == 1 ? 2 : (int)major;
+    return created != NULL && major < 2 ? 2 : (int)major;
 }
 
 void translate_index(const struct es_engine *target, json_t *definition, struct translation *tr)

@@ -20,6 +20,7 @@
 struct es_engine {
     bool opensearch;
     int major, minor;
+    bool no_lifecycle; /* an Elasticsearch without lifecycle policies */
 };
 
 struct translation {
@@ -34,7 +35,7 @@ void translation_fini(struct translation *tr);
 /* Changes the index DEFINITION ("settings", "mappings", "aliases") into one for TARGET. */
 void translate_index(const struct es_engine *target, json_t *definition, struct translation *tr);
 /* The same for an object that is no index. TYPE as the journal names it: template, index_template,
- * component_template, pipeline, script. JODA: it comes from an engine before 7.0. */
+ * component_template, pipeline, script, ilm_policy. JODA: it comes from an engine before 7.0. */
 void translate_object(const struct es_engine *target, const char *type, json_t *body, bool joda,
                       struct translation *tr);
 
@@ -42,11 +43,12 @@ void translate_object(const struct es_engine *target, const char *type, json_t *
 
 /* Lines of engines that take the same definitions; as bits. */
 enum {
-    LINE_ES7 = 1,  /* Elasticsearch 7 */
-    LINE_ES8 = 2,  /* Elasticsearch 8 and later */
-    LINE_OS1 = 4,  /* OpenSearch 1 */
-    LINE_OS2 = 8,  /* OpenSearch 2 and later */
-    LINE_ES6 = 16, /* Elasticsearch 6: what it refuses of older ones, and no more */
+    LINE_ES7 = 1,           /* Elasticsearch 7 */
+    LINE_ES8 = 2,           /* Elasticsearch 8 and later */
+    LINE_OS1 = 4,           /* OpenSearch 1 */
+    LINE_OS2 = 8,           /* OpenSearch 2 and later */
+    LINE_ES6 = 16,          /* Elasticsearch 6: what it refuses of older ones, and no more */
+    LINE_NO_LIFECYCLE = 32, /* besides: any of Elasticsearch that has no lifecycle policies */
     LINES_OPENSEARCH = LINE_OS1 | LINE_OS2,
     LINES_TYPELESS = LINE_ES8 | LINE_OS2,
     LINES_ALL = LINE_ES7 | LINE_ES8 | LINE_OS1 | LINE_OS2,
@@ -57,7 +59,8 @@ struct translator {
     struct translation *tr;
     unsigned line; /* of the target; 0: before 6.0, nothing is translated */
     int origin;    /* the major version that it was made by, 2 for all before 5.0; 0: not known */
-    bool flat_objects; /* the target has that type of fields */
+    bool no_lifecycle; /* the target has no lifecycle policies */
+    bool flat_objects; /* it has that type of fields */
     bool keeps_types;  /* a mapping type may stay */
     bool joda;         /* date formats were written for joda-time */
     bool is_template;  /* it is what indices are made from: nobody has put its parts together */

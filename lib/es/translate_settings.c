@@ -16,7 +16,8 @@
 /* ---- settings that are left out or called otherwise ---- */
 
 #define NO_LIFECYCLE                                                                               \
-    "lifecycle policies are Elasticsearch's; give the index a policy of the new cluster's"
+    "the new cluster has no such lifecycle policies (ILM); give the index a policy of its own "    \
+    "kind"
 #define NO_QUERY_LIMIT "it was removed in 8.0; it changes no document"
 
 static const struct {
@@ -56,7 +57,7 @@ static const struct {
     {"merge.policy.reclaim_deletes_weight", NULL, LINE_ES8, NULL, NO_QUERY_LIMIT},
     {"merge.policy.max_merge_at_once_explicit", NULL, LINE_OS2, NULL,
      "it was removed in OpenSearch 2; it changes no document"},
-    {"lifecycle.", NULL, LINES_OPENSEARCH, NULL, NO_LIFECYCLE},
+    {"lifecycle.", NULL, LINES_OPENSEARCH | LINE_NO_LIFECYCLE, NULL, NO_LIFECYCLE},
     {"xpack.", NULL, LINES_OPENSEARCH, NULL, "OpenSearch has no x-pack"},
     {"routing.allocation.include._tier_preference", NULL, LINES_OPENSEARCH, NULL,
      "OpenSearch has no data tiers, and would give the shards to no node"},
@@ -345,17 +346,32 @@ static void drop_empty(json_t *settings)
     }
 }
 
+/* They keep the hash of 1.x, also in 2.4: which shard a document is in could not be told, and a
+ * seed and the rows of one document would not meet. */
+static void refuse_old_hash(struct translator *t, const json_t *settings)
+{
+    const json_t *version = json_object_get(settings, "version");
+    const char *created = json_string_value(json_object_get(version, "created"));
+    if (created != NULL && strtol(created, NULL, 10) < 2000000 &&
+        strcmp(translate_text(settings, "number_of_shards"), "1") != 0)
+        translator_refuse(t, "an engine before 2.0 made it, which spread documents over the shards "
+                             "by another hash; index it again on the old cluster");
+}
+
 void translate_settings(struct translator *t, json_t *settings)
 {
     if (!json_is_object(settings))
         return;
     unflatten(settings, "analysis");
     unflatten(settings, "similarity");
+    unsigned line = t->line | (t->no_lifecycle ? LINE_NO_LIFECYCLE : 0);
     for (size_t i = 0; i < COUNT_OF(rules); i++)
-        if ((rules[i].lines & t->line) != 0)
+        if ((rules[i].lines & line) != 0)
             apply_rule(t, settings, i);
-    if (t->origin == 2)
+    if (t->origin == 2) {
+        refuse_old_hash(t, settings);
         drop_unknown(t, settings);
+    }
     translate_booleans(t, settings);
     translate_analysis(t, settings);
     replace_default(t, settings);

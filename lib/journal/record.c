@@ -61,6 +61,7 @@
  *     22     2  size of the name
  *     24     4  size of the body
  *     28        type (text), name (text), body (JSON)
+ *      A reader skips a type that it does not know.
  *
  * Content of a mark (4):
  *      0     8  number of the mark, from 1

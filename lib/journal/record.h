@@ -106,7 +106,7 @@ struct swept {
 /* One metadata object. TYPE and NAME say which, e.g. "index" + uuid, "template" + name. */
 struct metadata {
     struct span type; /* "index", "template", "index_template", "component_template", "pipeline",
-                         "script", ... */
+                         "script", "ilm_policy"; later ones may be others */
     struct span name; /* for "index": the life's key, <uuid> or <uuid>/<history uuid> */
     uint64_t state_version; /* version of the cluster state it was read from: newest wins */
     uint64_t high_term;     /* highest primary term this proxy saw */

@@ -7,6 +7,7 @@ SPDX-License-Identifier: Apache-2.0
 """
 
 import os
+import urllib.parse
 
 import compare
 from engine import Engine, start_all
@@ -42,7 +43,7 @@ class Clusters:
 # Templates before the component templates that they are composed of: the order of compare.GLOBALS.
 PATHS = {"template": "/_template/", "index template": "/_index_template/",
          "component template": "/_component_template/", "pipeline": "/_ingest/pipeline/",
-         "stored script": "/_scripts/"}
+         "stored script": "/_scripts/", "lifecycle policy": "/_ilm/policy/"}
 
 
 def _delete(engine, path):
@@ -52,7 +53,7 @@ def _delete(engine, path):
 
 
 def make_empty(engine):
-    """Takes away every index, template, pipeline, script and cluster setting."""
+    """Takes away every index, template, pipeline, script, policy and cluster setting."""
     if request(engine.url, "GET", "/_data_stream").status == 200:
         _delete(engine, "/_data_stream/*")
     _delete(engine, "/*?expand_wildcards=all")
@@ -64,7 +65,7 @@ def make_empty(engine):
         for what, read in compare.GLOBALS:
             for name, value in read(cluster).items():
                 if not compare.built_in(name, value):
-                    _delete(engine, PATHS[what] + name)
+                    _delete(engine, PATHS[what] + urllib.parse.quote(name, safe=""))
     answer = request(engine.url, "PUT", "/_cluster/settings",
                      {"persistent": {"*": None}, "transient": {"*": None}})
     # 2.4 knows no null: what a test sets there, stays.

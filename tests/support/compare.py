@@ -3,8 +3,8 @@
     python3 tests/support/compare.py PRIMARY_URL STANDBY_URL [--base N]
 
 Compared are, of every index that is replicated: documents (id, routing, source, version), mappings,
-settings, number of shards, aliases, whether it is open; and templates of all kinds, pipelines and
-stored scripts. Not compared is what belongs to a site or to Tandem: see SITE_SETTINGS and EXCLUDED.
+settings, number of shards, aliases, whether it is open; and templates of all kinds, pipelines,
+stored scripts and lifecycle policies. Not compared is what belongs to a site or to Tandem: see SITE_SETTINGS and EXCLUDED.
 
 What must hold:
   - A document's version on the standby is (base + primary_term) * 2^40 + seq_no of the primary's,
@@ -47,13 +47,13 @@ SITE_SETTINGS = (
     "index.routing.rebalance.* index.allocation.* index.unassigned.* index.priority "
     "index.store.preload index.resize.* index.shrink.* index.split.* "
     "index.refresh_interval index.gc_deletes index.final_pipeline index.mapping.total_fields.limit "
-    "index.translog.durability index.verified_before_close index.lifecycle.indexing_complete "
+    "index.translog.durability index.verified_before_close "
     # Compared as what it comes to, with the number of shards.
     "index.number_of_routing_shards").split()
 
-# Templates and pipelines that an engine brings along, on each cluster when it likes.
+# Templates, pipelines and policies that an engine brings along, on each cluster when it likes.
 BUILT_IN = (".* xpack_monitoring_* ilm-history* slm-history* security-index-template security_audit_log "
-            "logstash-index-template").split()
+            "logstash-index-template watch-history-ilm-policy*").split()
 
 TANDEM_ALIASES = ".tandem"
 TANDEM_TEMPLATE = "tandem-shadow"
@@ -72,6 +72,7 @@ class Line:
         self.es8 = not opensearch and version >= (8,)
         self.opensearch = opensearch
         self.old = not opensearch and version < (6,)  # no sequence numbers
+        self.no_policies = False  # it has no lifecycle policies like Elasticsearch's; see Cluster
         self.name = (opensearch, version[:1])
 
 
@@ -89,7 +90,8 @@ TRANSLATED = (
     ("setting", "index.max_adjacency_matrix_filters", "es8", "removed in 8.0"),
     ("setting", "index.merge.policy.reclaim_deletes_weight", "es8", "removed in 8.0"),
     ("setting", "index.merge.policy.max_merge_at_once_explicit", "opensearch", "removed in OpenSearch 2"),
-    ("setting", "index.lifecycle.*", "opensearch", "is Elasticsearch's"),
+    ("setting", "index.lifecycle.*", "no_policies", "there are none to be named"),
+    ("lifecycle policy", "*", "no_policies", "there are none"),
     ("setting", "index.max_ngram_diff", "all", "demanded since 7.0 of analysis that needs it"),
     ("setting", "index.max_shingle_diff", "all", "demanded since 7.0 of analysis that needs it"),
     ("setting", "index.analysis.*.filter", "all", "the token filter `standard` was removed, others have new names"),
@@ -197,6 +199,7 @@ class Cluster:
         self.opensearch = version.get("distribution") == "opensearch"
         self.version = tuple(int(part) for part in version["number"].split("-")[0].split("."))
         self.line = Line(self.opensearch, self.version)
+        self.line.no_policies = self.ask("GET", "/_ilm/status", absent=ABSENT) is ABSENT
 
     def __enter__(self):
         return self
@@ -259,7 +262,7 @@ def excluded(name):
 
 
 def built_in(name, value):
-    """True for a template or pipeline that the engine itself made."""
+    """True for a template, pipeline or policy that the engine itself made."""
     return _matches(name, BUILT_IN) or (value.get("_meta") or {}).get("managed") is True
 
 
@@ -447,6 +450,12 @@ def _scripts(cluster):
     return state.get("metadata", {}).get("stored_scripts", {})
 
 
+def _policies(cluster):
+    """Without what each cluster counts and dates for itself; engines without x-pack have none."""
+    answer = cluster.ask("GET", "/_ilm/policy", absent={})
+    return {name: each["policy"] for name, each in answer.items()}
+
+
 GLOBALS = (
     ("template", _named("/_template?flat_settings=true")),
     ("index template", _composable("/_index_template?flat_settings=true", "index_templates",
@@ -455,6 +464,7 @@ GLOBALS = (
                                        "component_templates", "component_template")),
     ("pipeline", _named("/_ingest/pipeline")),
     ("stored script", _scripts),
+    ("lifecycle policy", _policies),
 )
 
 

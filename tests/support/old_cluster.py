@@ -311,6 +311,9 @@ class OldCluster:
                     "analyzer": {"pairs": {"tokenizer": "standard", "filter": ["plain", "lowercase", "pairs"]}}}
         lifecycle = {} if self.plain else {"lifecycle.name": "old"}
         if not self.plain:
+            must(self.url, "PUT", "/_ilm/policy/old", {"policy": {"phases": {"hot": {"actions": {
+                "set_priority": {"priority": 7}}}}}})
+        if not self.plain:
             analysis = {
                     "char_filter": {}, "tokenizer": {"pieces": {"type": "nGram", "min_gram": 3, "max_gram": 6}},
                     "filter": {"plain": {"type": "standard"},

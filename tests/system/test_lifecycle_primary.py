@@ -14,7 +14,6 @@ from clusters import make_empty
 from processes import wait_until
 from shared import lines, must
 from standbys import index_status
-from tandem import request
 from verifying import NDJSON
 
 pytestmark = [pytest.mark.long, pytest.mark.limit(600), pytest.mark.engines("elasticsearch-6.8"),
@@ -45,7 +44,6 @@ def lifecycle(clusters):
     yield
     for engine in engines:
         make_empty(engine)
-        request(engine.url, "DELETE", POLICY)
         ilm(engine, "RUNNING")
 
 
@@ -92,10 +90,11 @@ def indices(engine):
 
 
 def begin(tandem, phases):
-    """The policy and an alias under it, set through Tandem; the standby has a policy of that name of its own."""
+    """The policy and an alias under it, set through Tandem; by hand, the standby's copy is made a hasty one."""
     for engine in (tandem.primary, tandem.standby):
         must(engine.url, "PUT", "/_cluster/settings", {"persistent": {"indices.lifecycle.poll_interval": "1s"}})
     must(tandem.url, "PUT", POLICY, {"policy": {"phases": phases}})
+    tandem.wait_caught_up()
     must(tandem.standby.url, "PUT", POLICY, {"policy": {"phases": HASTY}})
     must(tandem.url, "PUT", "/_template/logs", {
         "index_patterns": ["logs-*"],
@@ -112,6 +111,7 @@ def end(tandem, deleted):
     assert not deleted & indices(tandem.standby)
     for name in indices(tandem.primary):
         wait_until(lambda: (index_status(tandem, name) or {}).get("state") != "filling", ACTS_S, name + " is filled")
+    must(tandem.standby.url, "PUT", POLICY, {"policy": must(tandem.primary.url, "GET", POLICY)["of-logs"]["policy"]})
 
 
 def test_what_rolls_over_and_is_deleted_is_on_the_standby(lifecycle, tandem):

@@ -180,6 +180,7 @@ six_to_eight = migration("elasticsearch-6.8", "elasticsearch-8.8", of_six, typed
 def test_elasticsearch_6_to_opensearch_2(six_to_opensearch, seed):
     announced = migrate(six_to_opensearch, seed, typed=True)
     assert announced["orders"]["result"] == "as it is" and announced["words"]["result"] == "translated"
+    assert announced["old"]["kind"] == "lifecycle policy" and announced["old"]["result"] == "left out"
     url = six_to_opensearch.standby.url
     found = must(url, "GET", "/words/_search", {"query": {"match": {"text": "ranit"}}, "size": 0})
     assert found["hits"]["total"]["value"] > 0, "the analyzer makes no n-grams"

@@ -277,3 +277,24 @@ def test_what_bypassed_tandem_is_found_and_repaired(with_old):
     assert kinds(result(with_old, "old")) == {"missing": 2, "extra": 2, "different": 1}, result(with_old, "old")
     with_old.ctl("repair", "--apply")
     with_old.wait_equal()
+
+
+def test_a_document_that_began_anew_behind_our_back(plain):
+    """Its end never passed Tandem, so the standby has a version above the new ones."""
+    must(plain.url, "PUT", "/w", dict(FORGETS, mappings={"thing": {}}))
+    for n in range(5):
+        must(plain.url, "PUT", "/w/thing/x", {"n": n})
+    must(plain.url, "PUT", "/w/thing/y", {"n": 0})
+    plain.wait_caught_up()
+    wait_seeded(plain, "w")
+    must(plain.primary.url, "DELETE", "/w/thing/x")
+    assert must(plain.url, "PUT", "/w/thing/x", {"n": 77})["_version"] == 1
+    wait_until(lambda: get(plain.standby.url, "w", "x", "_doc").get("_source") == {"n": 77}, 60, "it is found")
+    assert "above that of a new write (id x)" in open(plain.replicator.log_path).read()
+    plain.wait_equal()
+    # What is replayed once more means nothing.
+    plain.replicator.kill9()
+    plain.replicator.start()
+    must(plain.url, "PUT", "/w/thing/y", {"n": 1})
+    plain.wait_caught_up()
+    assert open(plain.replicator.log_path).read().count("above that of a new write") == 1

@@ -317,6 +317,10 @@ static void other_tokens_take_the_place_of_those_before_or_nothing_does(void **s
     (void)state;
     assert_false(access_set_tokens(access_named, SPAN("viewer x short"), why, sizeof why));
     expect_in(ask_text("GET /_tandem/status", OURS VIEWER), 200, "fine");
+    assert_false(access_set_tokens(access_named, SPAN("# nobody\n\n"), why, sizeof why));
+    assert_non_null(strstr(why, "names anybody"));
+    expect_in(ask_text("GET /_tandem/status", OURS), 401, "who are you");
+    expect_in(ask_text("GET /_tandem/status", OURS VIEWER), 200, "fine");
     assert_true(
         access_set_tokens(access_named, SPAN("viewer x another-0123456789"), why, sizeof why));
     expect_in(ask_text("GET /_tandem/status", OURS VIEWER), 401, "who are you");

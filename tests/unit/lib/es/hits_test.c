@@ -140,6 +140,23 @@ static void a_hit_without_numbers_has_its_version(void **state)
     assert_int_equal(hit.seq_no, 6);
 }
 
+/* libcurl sends a request again by itself when a connection that was used before ends without an
+ * answer. */
+static void the_next_part_of_a_scroll_is_asked_for_once(void **state)
+{
+    struct es_call call;
+    (void)state;
+    es_call_init(&call);
+    hits_scroll_search(&call, "a b", 2, 10, "s\"1");
+    assert_true(call.once);
+    assert_string_equal(buffer_cstr(&call.target), "/_search/scroll");
+    assert_non_null(strstr(buffer_cstr(&call.body), "\"scroll_id\":\"s\\\"1\""));
+    hits_scroll_search(&call, "a b", 2, 10, NULL);
+    assert_false(call.once);
+    assert_non_null(strstr(buffer_cstr(&call.target), "/a%20b/_search?scroll="));
+    es_call_fini(&call);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -150,6 +167,7 @@ int main(void)
         cmocka_unit_test(a_hit_without_an_id_is_none),
         cmocka_unit_test(a_scroll_goes_on_where_its_answer_says),
         cmocka_unit_test(a_hit_without_numbers_has_its_version),
+        cmocka_unit_test(the_next_part_of_a_scroll_is_asked_for_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -182,6 +182,10 @@ static void metadata_and_dangerous_calls_are_told_apart(void **state)
     expect("PUT", "/_ingest/pipeline/p", OP_METADATA, OP_KIND_METADATA_OTHER);
     expect("POST", "/_ingest/pipeline/_simulate", OP_READ, OP_KIND_NONE);
     expect("PUT", "/_scripts/s", OP_METADATA, OP_KIND_METADATA_OTHER);
+    expect("PUT", "/_ilm/policy/p", OP_METADATA, OP_KIND_METADATA_OTHER);
+    expect("DELETE", "/_ilm/policy/p", OP_METADATA, OP_KIND_METADATA_OTHER);
+    expect("GET", "/_ilm/policy/p", OP_READ, OP_KIND_NONE);
+    expect("POST", "/_ilm/stop", OP_ADMIN, OP_KIND_NONE);
     expect("POST", "/_scripts/painless/_execute", OP_READ, OP_KIND_NONE);
     expect("POST", "/logs/_delete_by_query", OP_BY_QUERY, OP_KIND_DELETE_BY_QUERY);
     expect("POST", "/logs/_update_by_query", OP_BY_QUERY, OP_KIND_UPDATE_BY_QUERY);

@@ -4,6 +4,7 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "es/outcome.h"
+#include "journal/record.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -360,6 +361,36 @@ static void engines_without_numbers_tell_by_version(void **state)
     }
 }
 
+/* Whatever version a client sets, a row can have its numbers. */
+static void any_version_has_numbers_in_its_order(void **state)
+{
+    static const int64_t versions[] = {0, 1, (INT64_C(1) << 40) - 1, INT64_C(1) << 40,
+                                       1764495600000, 1764495600001, 1764495600000000000,
+                                       INT64_MAX >> 1};
+    uint64_t term_before = 0, term;
+    int64_t before = -1, seq_no;
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(versions); i++) {
+        struct buffer out = {0};
+        numbers_of_version(versions[i], &term, &seq_no);
+        assert_true(numbers_compare(term, seq_no, term_before, before) > 0);
+        struct record record = {.header = {.kind = RECORD_ROW, .boot = 1, .seq = 1, .timeline = 1,
+                                           .parts = 1},
+                                .row = {.op = ROW_INDEX, .proof = ROW_ANSWERED, .term = term,
+                                        .seq_no = seq_no, .version = versions[i], .id = SPAN("1"),
+                                        .content = CONTENT_JSON, .source = SPAN("{}")}};
+        record_encode(&out, &record); /* stops the program on what it would not read */
+        buffer_fini(&out);
+        term_before = term;
+        before = seq_no;
+    }
+    numbers_of_version(INT64_MAX, &term, &seq_no);
+    assert_true(term < 1 << 23);
+    numbers_of_version(7, &term, &seq_no);
+    assert_int_equal(term, 1);
+    assert_int_equal(seq_no, 7);
+}
+
 static void what_has_numbers_keeps_them(void **state)
 {
     struct outcome_item item;
@@ -394,6 +425,7 @@ int main(void)
         cmocka_unit_test(a_whole_bulk_is_refused_only_where_nothing_ran),
         cmocka_unit_test(mget_tells_found_from_missing_from_failed),
         cmocka_unit_test(engines_without_numbers_tell_by_version),
+        cmocka_unit_test(any_version_has_numbers_in_its_order),
         cmocka_unit_test(what_has_numbers_keeps_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

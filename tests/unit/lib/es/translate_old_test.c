@@ -406,6 +406,19 @@ static void filters_of_aliases_are_queries(void **state)
     filter_becomes("{'range':{'a':{'gte':1}}}", "{'range':{'a':{'gte':1}}}");
 }
 
+static void shards_of_before_2_0_are_refused(void **state)
+{
+    (void)state;
+    is_refused(&OS2, "{'version':{'created':'1070599'},'number_of_shards':'5'}", "{'t':{}}",
+               "another hash");
+    is_refused(&OS2, "{'version':{'created':'900799'},'number_of_shards':'2'}", "{'t':{}}",
+               "another hash");
+    becomes(&OS2, "{'version':{'created':'1070599'},'number_of_shards':'1'}", "{}",
+            "{'version':{'created':'1070599'},'number_of_shards':'1'}", "{}", NULL);
+    becomes(&OS2, "{'version':{'created':'2040699'},'number_of_shards':'5'}", "{}",
+            "{'version':{'created':'2040699'},'number_of_shards':'5'}", "{}", NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -427,6 +440,7 @@ int main(void)
         cmocka_unit_test(dates_are_read_as_generously),
         cmocka_unit_test(templates_have_defaults_and_one_pattern),
         cmocka_unit_test(filters_of_aliases_are_queries),
+        cmocka_unit_test(shards_of_before_2_0_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

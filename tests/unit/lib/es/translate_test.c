@@ -60,6 +60,10 @@ static void settings_that_were_removed_are_left_out(void **state)
     stays(&OS2, "{'shard':{'check_on_startup':'checksum'}}", "{}");
     becomes(&OS2, "{'lifecycle':{'name':'x','rollover_alias':'y'}}", "{}", "{}", "{}", "policy");
     stays(&ES8, "{'lifecycle':{'name':'x','rollover_alias':'y'}}", "{}");
+    static const struct es_engine plain = {false, 7, 10, true};
+    becomes(&plain, "{'lifecycle':{'name':'x','indexing_complete':'true'},'codec':'c'}", "{}",
+            "{'codec':'c'}", "{}", "policy");
+    stays(&plain, "{'soft_deletes':{'enabled':'false'}}", "{}");
     becomes(&OS2, "{'percolator':{'map_unmapped_fields_as_string':'true'}}", "{}",
             "{'percolator.map_unmapped_fields_as_text':'true'}", "{}", "is written as");
     stays(&ES6, "{'mapper':{'dynamic':'true'}}", "{}");
@@ -234,10 +238,12 @@ static void what_is_the_sites_own_is_not_copied(void **state)
     (void)state;
     json_t *index =
         definition("{'uuid':'x','number_of_shards':'2','number_of_replicas':'1',"
-                   "'routing':{'allocation':{'include':{'a':'b'}}},'sort':{'field':'n'}}",
+                   "'routing':{'allocation':{'include':{'a':'b'}}},'sort':{'field':'n'},"
+                   "'lifecycle':{'name':'x','indexing_complete':'true'}}",
                    "{}");
     json_t *copied = copied_settings(index);
-    assert_json(copied, "{'number_of_shards':'2','sort.field':'n'}");
+    assert_json(copied, "{'number_of_shards':'2','sort.field':'n','lifecycle.name':'x',"
+                        "'lifecycle.indexing_complete':'true'}");
     json_decref(copied);
     json_decref(index);
 }

@@ -341,12 +341,10 @@ static void append_item(struct standby *sb, struct buffer *body, const struct it
 
 static const char *bulk_target(const struct standby *sb)
 {
-    bool aliases = standby_at_least(sb, 7, 10);
-#ifdef PLANT_INDEX_NAME
-    aliases = false;
-#endif
-    if (aliases)
+#ifndef PLANT_INDEX_NAME
+    if (standby_at_least(sb, 7, 10))
         return "/_bulk?require_alias=true&pipeline=_none&" VERDICTS;
+#endif
     return standby_at_least(sb, 6, 5) ? "/_bulk?pipeline=_none&" VERDICTS : "/_bulk?" VERDICTS;
 }
 

@@ -14,9 +14,12 @@ import contenders
 import processes
 import tandem
 from engine import MAIN_KIND, Engine, start_all
-from through_engines import INDEX, Link, bulks
+from through_engines import INDEX, Link, bulk_numbers, bulks
 
-SEED_DOCUMENTS = 300000
+SEED_DOCUMENTS = 600000
+GIVEN = ["-i"]  # to load: ids and versions
+# The standby's index is to be refreshed as seldom as those beside it.
+SEED_SETTINGS = {"seed.mode": "manual", "standbys.settings_override": ["full index.refresh_interval=30s"]}
 AUDIT_INDICES, AUDIT_SHARDS = 100, 10
 AUDIT_INTERVAL_S = 1
 AUDIT_WATCHED_S = 60
@@ -33,14 +36,54 @@ def _fill(load, url, index, documents):
         bulks(load, url, index, 5, warm_up=0)
 
 
-def _seeded_per_second(system, index):
-    pattern = re.compile(r"index %s is seeded \(documents=(\d+) bytes=\d+ seconds=([\d.]+)\)" % index)
+class _Meter:
+    """What processes use of the processors meanwhile."""
 
-    def found():
+    def __init__(self, **pids):
+        self.pids = pids
+        self.before = {name: contenders.cpu_seconds(pid) for name, pid in pids.items()}
+        self.begin = time.perf_counter()
+
+    def read(self):
+        """Seconds of processor by name, and the shares of all processors."""
+        took = time.perf_counter() - self.begin
+        used = {name: contenders.cpu_seconds(pid) - self.before[name] for name, pid in self.pids.items()}
+        return used, {name: cpu / took / os.cpu_count() for name, cpu in used.items()}
+
+
+def _own(load, standby, index, seconds, options=()):
+    """The standby's own bulks: documents a second, its processor time for each in ms, its share of the processors."""
+    meter = _Meter(standby=standby.child.pid)
+    numbers = bulk_numbers(load, standby.url, index, seconds, options=options)
+    used, shares = meter.read()
+    return {"per_second": numbers["documents_per_second"], "share": shares["standby"],
+            "cpu_ms": used["standby"] * 1000 / numbers["documents"]}
+
+
+def _median(runs):
+    return {key: statistics.median(run[key] for run in runs) for key in runs[0]}
+
+
+def _seeded(system, primary, standby, index):
+    """The same of the seed of INDEX, with the shares of everybody."""
+    def said(pattern):
         with open(system.replicator.log_path) as log:
-            return pattern.search(log.read())
-    processes.wait_until(found, 900, "the index is seeded", 0.5)
-    return int(found().group(1)) / float(found().group(2))
+            return re.search(pattern % re.escape(index), log.read())
+
+    def begun():
+        meter = _Meter(standby=standby.child.pid, primary=primary.child.pid, replicator=system.replicator.child.pid)
+        return "1 to be seeded" in system.ctl("seed", check=False) and meter
+
+    meter = processes.wait_until(begun, 60, "the index is known")
+    found = processes.wait_until(
+        lambda: said(r"index %s is seeded \(documents=(\d+) bytes=\d+ seconds=([\d.]+)\)"), 900,
+        "the index is seeded", 0.05)
+    used, shares = meter.read()
+    documents = int(found.group(1))
+    return {"per_second": documents / float(found.group(2)), "shares": shares, "share": shares["standby"],
+            "cpu_ms": used["standby"] * 1000 / documents,
+            "replicator_cpu_ms": used["replicator"] * 1000 / documents,
+            "primary_cpu_ms": used["primary"] * 1000 / documents}
 
 
 def _pair(folder, name, settings):
@@ -49,7 +92,7 @@ def _pair(folder, name, settings):
     start_all(engines)
     primary, standby = engines
     return engines, tandem.Tandem(os.path.join(folder, name), primary, {"b": standby}, dict({
-        "proxy.threads": 1, "journal.size_max": "8GB"}, **settings))
+        "log.level": "info", "proxy.threads": 1, "journal.size_max": "8GB"}, **settings))
 
 
 def _end(system, engines):
@@ -59,19 +102,28 @@ def _end(system, engines):
 
 
 def seeding(folder, load, seconds):
-    """A cluster that is full when Tandem comes; no other load meanwhile."""
-    engines, system = _pair(folder, "seeding", {})
+    """A cluster that is full when Tandem comes; no other load meanwhile.
+
+    Beside it stand the standby's own bulks, in turn: with ids that the engine gives, which it need
+    not look up and no replication can use, and with given ids and external versions.
+    """
+    engines, system = _pair(folder, "seeding", SEED_SETTINGS)
     primary, standby = engines
     try:
-        for url, index in ((primary.url, "full"), (standby.url, "own")):
+        for url, index in ((primary.url, "full"), (standby.url, "own"), (standby.url, "given")):
             tandem.request(url, "PUT", "/" + index, INDEX)
-        bulks(load, standby.url, "own", 2 * seconds)  # it compiles itself meanwhile
+        bulks(load, standby.url, "own", seconds)  # it compiles itself meanwhile
+        bulks(load, standby.url, "given", seconds, options=GIVEN)
         count = _fill(load, primary.url, "full", SEED_DOCUMENTS)
-        own = [bulks(load, standby.url, "own", seconds) for _ in range(3)]
-        tandem.request(standby.url, "DELETE", "/own")
+        own, given = [], []
+        for _ in range(3):
+            own.append(_own(load, standby, "own", seconds))
+            given.append(_own(load, standby, "given", seconds, GIVEN))
+        for index in ("own", "given"):
+            tandem.request(standby.url, "DELETE", "/" + index)
         system.start()
-        return {"seed_documents": count, "own": statistics.median(own),
-                "seeded": _seeded_per_second(system, "full")}
+        return {"seed_documents": count, "own": _median(own), "given": _median(given),
+                "seeded": _seeded(system, primary, standby, "full")}
     finally:
         _end(system, engines)
 

@@ -1,14 +1,15 @@
 /* load.c - sends requests over N connections and says how long the answers took.
  *
  *     load [-c connections] [-w seconds] [-d seconds] [-r requests/s] [-m METHOD] [-b body bytes]
- *          [-n bulk documents] [-H "Name: value"]... host:port path
+ *          [-n bulk documents] [-i] [-H "Name: value"]... host:port path
  *
  * What is sent in the first -w seconds warms up and is counted in all= only.
  * Without -r each connection sends its next request when the answer to the one before has come
  * (closed loop). With -r requests begin at fixed times, and each is measured from the time at which
  * it should have begun: a server that stalls is not excused by the requests that could not be sent
- * meanwhile. `%d` in the path is a number that grows. One thread; prints one line of numbers,
- * latencies in microseconds.
+ * meanwhile. `%d` in the path is a number that grows. With -i each document of a bulk has an id,
+ * such as an engine would have given it, and an external version. One thread; prints one line of
+ * numbers, latencies in microseconds.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -38,6 +39,7 @@ struct options {
     double rate; /* 0: closed loop */
     const char *method, *path, *host, *port;
     size_t body_bytes, documents;
+    bool ids;
     struct buffer fields;
 };
 
@@ -80,6 +82,64 @@ static int dial(void)
     return fd;
 }
 
+/* What -i puts into each action line is of one length: it is written over in every request. */
+#define ID_AT (sizeof "{\"index\":{\"_id\":\"" - 1)
+#define ID_SIZE 20
+#define VERSION_AT (ID_AT + ID_SIZE + sizeof "\",\"version\":" - 1)
+#define VERSION_FIRST UINT64_C(1099511627776) /* 2^40: that of term 1 */
+#define VERSION_SIZE 13
+
+static void append_action(struct buffer *text)
+{
+    if (options.ids)
+        buffer_appendf(
+            text, "{\"index\":{\"_id\":\"%0*d\",\"version\":%llu,\"version_type\":\"external\"}}\n",
+            ID_SIZE, 0, (unsigned long long)VERSION_FIRST);
+    else
+        buffer_append_cstr(text, "{\"index\":{}}\n");
+}
+
+/* What changes fastest comes first, then the time and the place: so the engines do it, and it
+ * decides what looking an id up costs them. */
+static void put_id(char *at, uint64_t number, uint64_t ms)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    const uint8_t bytes[ID_SIZE / 4 * 3] = {(uint8_t)number,
+                                            (uint8_t)(number >> 16),
+                                            (uint8_t)(ms >> 16),
+                                            (uint8_t)(ms >> 24),
+                                            (uint8_t)(ms >> 32),
+                                            (uint8_t)(ms >> 40),
+                                            'b',
+                                            'e',
+                                            'n',
+                                            'c',
+                                            'h',
+                                            '!',
+                                            (uint8_t)(ms >> 8),
+                                            (uint8_t)(number >> 8),
+                                            (uint8_t)ms};
+    for (size_t i = 0; i < sizeof bytes; i += 3, at += 4) {
+        uint32_t bits = (uint32_t)bytes[i] << 16 | (uint32_t)bytes[i + 1] << 8 | bytes[i + 2];
+        for (int d = 0; d < 4; d++)
+            at[d] = digits[bits >> (18 - 6 * d) & 63];
+    }
+}
+
+/* Other ids and higher versions in the bulk at AT than in the one before. */
+static void number_documents(char *at)
+{
+    size_t each = options.body_bytes / options.documents;
+    uint64_t ms = clock_wall_us() / 1000;
+    char version[VERSION_SIZE + 1];
+    for (size_t i = 0; i < options.documents; i++, at += each) {
+        uint64_t number = next_number++;
+        put_id(at + ID_AT, number, ms);
+        snprintf(version, sizeof version, "%llu", (unsigned long long)(VERSION_FIRST + number));
+        memcpy(at + VERSION_AT, version, VERSION_SIZE);
+    }
+}
+
 /* A body of bulk lines, or of a JSON document of the size asked for. */
 static void make_body(void)
 {
@@ -87,7 +147,8 @@ static void make_body(void)
 
     if (options.documents > 0) {
         for (size_t i = 0; i < options.documents; i++) {
-            buffer_append_cstr(&text, "{\"index\":{}}\n{\"message\":\"");
+            append_action(&text);
+            buffer_append_cstr(&text, "{\"message\":\"");
             for (size_t n = 0; n + 40 < options.body_bytes; n++)
                 buffer_append_char(&text, (char)('a' + n % 26));
             buffer_append_cstr(&text, "\"}\n");
@@ -148,6 +209,8 @@ static void link_begin(struct link *link, int epoll, uint64_t due_us)
     buffer_append_cstr(&link->out, "\r\n");
     if (options.body_bytes > 0)
         buffer_append(&link->out, body, options.body_bytes);
+    if (options.ids)
+        number_documents(link->out.data + link->out.size - options.body_bytes);
     if (!link_send(link, epoll))
         die("send");
 }
@@ -273,7 +336,7 @@ static void run(struct link *links, int epoll)
 static void parse(int argc, char **argv)
 {
     int option;
-    while ((option = getopt(argc, argv, "c:w:d:r:m:b:n:H:")) != -1) {
+    while ((option = getopt(argc, argv, "c:w:d:r:m:b:n:iH:")) != -1) {
         switch (option) {
         case 'c':
             options.connections = atoi(optarg);
@@ -296,6 +359,9 @@ static void parse(int argc, char **argv)
         case 'n':
             options.documents = strtoul(optarg, NULL, 10);
             break;
+        case 'i':
+            options.ids = true;
+            break;
         case 'H':
             buffer_appendf(&options.fields, "%s\r\n", optarg);
             break;
@@ -304,10 +370,11 @@ static void parse(int argc, char **argv)
         }
     }
     char *colon = optind + 1 < argc ? strrchr(argv[optind], ':') : NULL;
-    if (colon == NULL || options.connections < 1 || options.seconds <= 0) {
+    if (colon == NULL || options.connections < 1 || options.seconds <= 0 ||
+        (options.ids && options.documents == 0)) {
         fprintf(stderr,
                 "usage: load [-c N] [-w SECONDS] [-d SECONDS] [-r RATE] [-m METHOD] [-b BYTES] "
-                "[-n DOCUMENTS] [-H FIELD] host:port path\n");
+                "[-n DOCUMENTS] [-i] [-H FIELD] host:port path\n");
         exit(2);
     }
     *colon = 0;

@@ -131,11 +131,23 @@ def _history(results):
     got = results.get("history")
     if got is None:
         return []
-    ratio = got["seeded"] / got["own"]
+    own, given, seeded = got["own"], got["given"], got["seeded"]
+    ratio, comparable = seeded["per_second"] / own["per_second"], seeded["per_second"] / given["per_second"]
+    standby = "%.0f documents/s; the standby has %.0f %% of the processors, %.1f us for a document"
     rows = [
-        ["bulks straight to the standby, 8 writers", "%.0f documents/s" % got["own"], "", ""],
+        ["bulks straight to the standby, 8 writers, ids given by it",
+         standby % (own["per_second"], own["share"] * 100, own["cpu_ms"] * 1000), "", ""],
+        ["... with given ids and external versions",
+         standby % (given["per_second"], given["share"] * 100, given["cpu_ms"] * 1000), "", ""],
         ["seeding %d documents" % got["seed_documents"],
-         "%.0f documents/s, %.2f of that" % (got["seeded"], ratio), "0.8", _met(ratio >= 0.8)],
+         standby % (seeded["per_second"], seeded["share"] * 100, seeded["cpu_ms"] * 1000), "", ""],
+        ["... meanwhile", "primary %.0f %%, %.1f us for a document; replicator %.0f %%, %.1f us" % (
+            seeded["shares"]["primary"] * 100, seeded["primary_cpu_ms"] * 1000,
+            seeded["shares"]["replicator"] * 100, seeded["replicator_cpu_ms"] * 1000), "", ""],
+        ["... in documents/s, to its own bulks with given ids", "%.2f" % comparable, "0.8", _met(comparable >= 0.8)],
+        ["... to those with ids given by it", "%.2f" % ratio, "0.8", _met(ratio >= 0.8)],
+        ["the standby's processor time for a document: own, ids given by it / seeding; given ids / seeding",
+         "%.2f; %.2f" % (own["cpu_ms"] / seeded["cpu_ms"], given["cpu_ms"] / seeded["cpu_ms"]), "", ""],
         ["the audit of %d shards: the primary's answer" % got["audit_shards"],
          "%.0f ms, %.0f KB, %.0f ms of its processors" % (got["stats_ms"], got["stats_kb"], got["stats_cpu_ms"]),
          "", ""],

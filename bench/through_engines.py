@@ -72,12 +72,20 @@ def _lag(system, writes):
     return took
 
 
-def bulks(load, url, index, seconds, warm_up=2):
+def bulks(load, url, index, seconds, warm_up=2, options=()):
     """Documents per second of WRITERS writers of bulks."""
+    return bulk_numbers(load, url, index, seconds, warm_up, options)["documents_per_second"]
+
+
+def bulk_numbers(load, url, index, seconds, warm_up=2, options=()):
+    """All that is known of such a run; its `documents` are those of the warm-up too."""
     numbers = load(url.split("//")[1], "/%s/_bulk" % index,
                    ["-m", "POST", "-c", WRITERS, "-w", warm_up, "-d", seconds, "-n", DOCUMENTS,
-                    "-b", DOCUMENT_BYTES], strict=False)
-    return numbers["2xx"] * DOCUMENTS / seconds  # an engine that is pressed refuses some: 429
+                    "-b", DOCUMENT_BYTES] + list(options), strict=False)
+    # An engine that is pressed refuses some: 429.
+    numbers["documents_per_second"] = numbers["2xx"] * DOCUMENTS / seconds
+    numbers["documents"] = numbers["all"] * DOCUMENTS
+    return numbers
 
 
 def _lag_records(system):

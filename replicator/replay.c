@@ -336,17 +336,16 @@ static void append_item(struct standby *sb, struct buffer *body, const struct it
     }
 }
 
+/* Verdicts need this of an answer; all of it would be ten times as long, and costs the standby. */
+#define VERDICTS "filter_path=items.*.status,items.*.result,items.*.error"
+
 static const char *bulk_target(const struct standby *sb)
 {
-    if (!standby_at_least(sb, 6, 5))
-        return "/_bulk";
-    if (!standby_at_least(sb, 7, 10))
-        return "/_bulk?pipeline=_none";
-#ifdef PLANT_INDEX_NAME
-    return "/_bulk?pipeline=_none";
-#else
-    return "/_bulk?require_alias=true&pipeline=_none";
+#ifndef PLANT_INDEX_NAME
+    if (standby_at_least(sb, 7, 10))
+        return "/_bulk?require_alias=true&pipeline=_none&" VERDICTS;
 #endif
+    return standby_at_least(sb, 6, 5) ? "/_bulk?pipeline=_none&" VERDICTS : "/_bulk?" VERDICTS;
 }
 
 /* True when the next row of LANE must wait for the verdict on one that is in the bulk. */
@@ -369,6 +368,7 @@ static void fill_bulk(struct standby *sb, struct lane *lane)
     enum status status = store_begin(sb->store);
     es_call_set(&lane->call, "POST", "%s", bulk_target(sb));
     lane->call.content_type = "application/x-ndjson";
+    lane->call.plain = true;
     lane->call.once = false;
     lane->flying = NULL;
     while (status == STATUS_OK && lane->first != NULL && rows < most) {
@@ -381,8 +381,7 @@ static void fill_bulk(struct standby *sb, struct lane *lane)
             continue;
         }
         append_item(sb, &lane->call.body, item);
-        /* libcurl would send it again by itself, and the first of the two might be executed late.
-         */
+        /* libcurl would send it again by itself; the first of the two might be executed late. */
         lane->call.once = lane->call.once || item->life->client_versions;
         *tail = item;
         tail = &item->next;

@@ -39,6 +39,13 @@
 #define FIRST_STEP 1000
 #define CALL_TIMEOUT_US (60 * UINT64_C(1000000))
 #define ANSWER_MAX (16u << 20)
+/* Half of the window is for seeds: while its rows are on their way the next pages are read, and the
+ * journal's rows always find the other half. */
+#define WINDOW_SHARE 2
+/* So many pages fit into that: some are read while others are written. */
+#define PAGES_HELD 8
+/* However small they are: each turn looks at all of them. */
+#define PAGES_MAX 32
 
 static const struct {
     const char *name;
@@ -374,22 +381,55 @@ static void free_pages(struct standby *sb)
     }
 }
 
+uint64_t seed_page_bytes(const struct standby *sb)
+{
+    uint64_t most = sb->conf->window_bytes / WINDOW_SHARE / PAGES_HELD;
+    return sb->conf->bulk_bytes < most ? sb->conf->bulk_bytes : most;
+}
+
+static bool has_room(const struct standby *sb)
+{
+    uint64_t held = 0;
+    for (const struct seed_page *page = sb->seed_pages; page != NULL; page = page->next)
+        held += page->bytes;
+    return held == 0 || held + seed_page_bytes(sb) <= sb->conf->window_bytes / WINDOW_SHARE;
+}
+
+bool seed_may_ask(const struct standby *sb)
+{
+    size_t asked = 0;
+    for (const struct seed_page *page = sb->seed_pages; page != NULL; page = page->next)
+        asked += page->busy;
+    return asked < sb->seed_pages_now && has_room(sb);
+}
+
 static bool can_go_on(const struct seed *seed)
 {
     const struct life *life = seed->life;
     return life->state == LIFE_READY && !life->ending && !life->stopped && !life->blocked;
 }
 
-static void add_pages(struct seed *seed)
+/* Pages that the primary was not asked for, or has not answered yet; those whose rows are on their
+ * way to the standby are none of its concern. */
+static size_t pages_to_read(const struct standby *sb)
+{
+    size_t count = 0;
+    for (const struct seed_page *page = sb->seed_pages; page != NULL; page = page->next)
+        count += page->busy || page->state == PAGE_DUE;
+    return count;
+}
+
+static void add_pages(struct seed *seed, uint64_t now_us)
 {
     struct standby *sb = seed->sb;
     for (size_t i = 0; i < seed->shard_count; i++)
-        while (seed->shards[i].next < seed->shards[i].to &&
-               sb->seed_page_count < sb->seed_pages_now) {
+        while (seed->shards[i].next < seed->shards[i].to && sb->seed_page_count < PAGES_MAX &&
+               pages_to_read(sb) < sb->seed_pages_now && has_room(sb)) {
             struct seed_page *page = seed_page_new(seed, i);
             page->next = sb->seed_pages;
             sb->seed_pages = page;
             sb->seed_page_count++;
+            seed_page_turn(page, now_us);
         }
 }
 
@@ -436,17 +476,17 @@ static void turn(struct standby *sb, struct life *life, uint64_t now_us)
     else if (seed->state == SEED_SCANNING && is_through(seed))
         finish(seed);
     else if (seed->state == SEED_SCANNING && seed_may_read(sb))
-        add_pages(seed);
+        add_pages(seed, now_us);
 }
 
-static void turn_scan(struct seed *scan)
+static void turn_scan(struct seed *scan, uint64_t now_us)
 {
     if (scan->busy || scan->sb->applying)
         return;
     if (scan->state == SEED_ASKED || (scan->state == SEED_SCANNING && is_through(scan)))
         audit_on_scanned(scan); /* of what failed the next round knows */
     else if (scan->state == SEED_SCANNING && can_go_on(scan) && seed_may_read(scan->sb))
-        add_pages(scan);
+        add_pages(scan, now_us);
 }
 
 void seed_tick(struct standby *sb, uint64_t now_us)
@@ -467,7 +507,7 @@ void seed_tick(struct standby *sb, uint64_t now_us)
         if (life->filling || life->seed != NULL)
             turn(sb, life, now_us);
         if (audit_scan_of(life) != NULL)
-            turn_scan(audit_scan_of(life));
+            turn_scan(audit_scan_of(life), now_us);
     }
 }
 

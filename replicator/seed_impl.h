@@ -77,7 +77,8 @@ struct seed_page {
     bool again;         /* some row could not be taken */
     bool busy;          /* a call is under way */
     uint64_t rows;      /* in what was read last */
-    bool taken;         /* DONE, and the position has moved over it */
+    uint64_t bytes; /* that it holds, or is expected to; 0 while it is DUE and when it is DONE */
+    bool taken;     /* DONE, and the position has moved over it */
     uint64_t asked_us, retry_us, backoff_us;
     char *scroll; /* owned; without numbers: of the next part; NULL: of the first */
     int64_t part; /* then: no more documents at once than so many; 0: as many as the seed's step */
@@ -91,6 +92,11 @@ void seed_wait(struct seed *seed, const char *format, ...) PRINTF_LIKE(2, 3);
 void seed_goes_on(struct seed *seed);
 /* The primary is slow, or asks for less: fewer pages at a time, and smaller ones. */
 void seed_slow_down(struct seed *seed);
+/* True when one page more may be asked for: the primary has not too many of them to answer, and
+ * there is memory for it. */
+bool seed_may_ask(const struct standby *sb);
+/* The size that a page is to have. */
+uint64_t seed_page_bytes(const struct standby *sb);
 /* True when CALL ended with an answer of 2xx; else SEED waits, and says why: it cannot be WHAT. */
 bool seed_answered(struct seed *seed, const struct es_call *call, const char *what);
 

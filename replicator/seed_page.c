@@ -85,6 +85,7 @@ static void read_again(struct seed_page *page)
     if (page->backoff_us > SEED_BACKOFF_MAX_US)
         page->backoff_us = SEED_BACKOFF_MAX_US;
     page->retry_us = page->sb->world->now_us(page->sb) + page->backoff_us;
+    page->bytes = 0;
     page->state = PAGE_DUE;
     begin_scroll(page);
 }
@@ -108,9 +109,11 @@ static void ask(struct seed_page *page, uint64_t now_us)
     else
         hits_scroll_search(&page->call, seed->life->name, shard, part_of(page), page->scroll);
     page->call.answer_max = ANSWER_MAX;
+    page->call.plain = !page->sb->settings->seed_compress;
     page->call.timeout_us = TIMEOUT_US;
     page->call.on_done = on_read;
     page->call.arg = page;
+    page->bytes = seed_page_bytes(page->sb);
     page->asked_us = now_us;
     page->state = PAGE_ASKED;
     page->busy = true;
@@ -124,7 +127,7 @@ static bool scroll_less(struct seed_page *page)
     if (part < 2)
         return false;
     page->part = part / 2;
-    page->retry_us = 0;
+    page->retry_us = page->bytes = 0;
     page->state = PAGE_DUE;
     begin_scroll(page);
     return true;
@@ -139,7 +142,7 @@ static bool ask_for_less(struct seed_page *page)
         return false;
     page->upto = page->at + (page->upto - page->at) / 2;
     page->seed->step = page->upto - page->at;
-    page->retry_us = 0;
+    page->retry_us = page->bytes = 0;
     page->state = PAGE_DUE;
     return true;
 }
@@ -195,6 +198,7 @@ static void on_read(struct es_call *call)
         read_again(page);
         return;
     }
+    page->bytes = call->answer.size;
     if (took > sb->settings->seed_latency_max)
         seed_slow_down(seed);
     confirm(page);
@@ -284,7 +288,7 @@ static void enqueue(struct seed_page *page, struct block *block)
     }
 }
 
-/* The next page is to be as large as a bulk. */
+/* The next page is to be as large as one should be. */
 static void fit_step(struct seed *seed, int64_t asked, int64_t rows, size_t bytes)
 {
     if (seed->life->no_numbers) { /* until it is slow again; a scroll keeps the size that it has */
@@ -292,7 +296,7 @@ static void fit_step(struct seed *seed, int64_t asked, int64_t rows, size_t byte
         return;
     }
     int64_t step = asked < STEP_MAX / 2 ? asked * 2 : STEP_MAX;
-    uint64_t target = seed->sb->conf->bulk_bytes;
+    uint64_t target = seed_page_bytes(seed->sb);
     if (bytes > target)
         step = (int64_t)((double)asked * (double)target / (double)bytes);
     else if (bytes > target / 2 || rows > PAGE_ROWS / 2)
@@ -360,7 +364,7 @@ static void end_writing(struct seed_page *page)
         read_again(page);
         return;
     }
-    page->backoff_us = page->retry_us = 0;
+    page->backoff_us = page->retry_us = page->bytes = 0;
     if (!has_numbers(page) && page->rows != 0) {
         page->state = PAGE_DUE; /* until a part of the scroll is empty */
         seed_goes_on(page->seed);
@@ -390,6 +394,6 @@ void seed_page_turn(struct seed_page *page, uint64_t now_us)
     if (page->state == PAGE_READ && may_write(page))
         write_rows(page);
     if (page->state == PAGE_DUE && now_us >= page->retry_us && now_us >= page->sb->seed_next_us &&
-        seed_may_read(page->sb))
+        seed_may_read(page->sb) && seed_may_ask(page->sb))
         ask(page, now_us);
 }

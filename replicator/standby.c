@@ -197,8 +197,8 @@ static void run(struct standby *sb, uint64_t now_us)
     metadata_tick(sb, now_us);
     if (!bootstrap(sb) && !sb->paused) {
         waiting_tick(sb, now_us);
+        seed_tick(sb, now_us); /* what it puts into the lanes goes out at once */
         replay_tick(sb, now_us);
-        seed_tick(sb, now_us);
         verify_tick(sb, now_us);
         audit_tick(sb, now_us);
     }

@@ -228,6 +228,7 @@ static void ask(struct verify_scan *scan)
         hits_scroll_search(&scan->call, life->name, verify->shard,
                            scan->step < life->hits_max ? scan->step : life->hits_max, scan->scroll);
     scan->call.answer_max = ANSWER_MAX;
+    scan->call.plain = !verify->sb->settings->seed_compress;
     scan->call.on_done = on_page;
     scan->call.arg = scan;
     scan->busy = true;

@@ -387,6 +387,40 @@ bool json_next_element(struct json_walk *walk, struct span *value)
     return walk_step(walk) && walk_value(walk, value);
 }
 
+static bool walk_enter(struct json_walk *walk, char open, struct json_walk *inner)
+{
+    bool entered = json_enter(inner, span_of(walk->at, (size_t)(walk->end - walk->at)), open);
+    walk->failed = walk->failed || !entered;
+    return entered;
+}
+
+bool json_enter_element(struct json_walk *walk, char open, struct json_walk *inner)
+{
+    CHECK(walk->close != '}');
+    return walk_step(walk) && walk_enter(walk, open, inner);
+}
+
+bool json_enter_member(struct json_walk *walk, struct span name, char open, struct json_walk *inner)
+{
+    struct json_walk ahead = *walk;
+    struct span key;
+    CHECK(walk->close != ']');
+    const char *behind = walk_step(&ahead) ? skip_key(ahead.at, ahead.end, &key) : NULL;
+    if (behind == NULL || !span_equal(key, name))
+        return false;
+    ahead.at = behind;
+    *walk = ahead;
+    return walk_enter(walk, open, inner);
+}
+
+bool json_leave(struct json_walk *walk, const struct json_walk *inner)
+{
+    if (inner->failed || inner->close != '\0')
+        return walk_fail(walk);
+    walk->at = inner->at;
+    return true;
+}
+
 /* ------------------------------------------------------------------------------------------------------
  * Strings */
 

@@ -129,7 +129,8 @@ struct settings {
     uint64_t seed_bytes_max;   /* per second; 0: no limit */
     uint64_t seed_latency_max; /* of a page */
     char *seed_hours;          /* see hours.h */
-    uint64_t audit_interval;   /* 0: no audit */
+    bool seed_compress;
+    uint64_t audit_interval; /* 0: no audit */
     uint64_t audit_verify_interval;
     bool audit_repair;
 

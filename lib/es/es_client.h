@@ -46,8 +46,9 @@ struct es_call {
     const char *content_type; /* of the body; NULL: application/json */
     uint64_t timeout_us;      /* from es_client_call to on_done, waiting included */
     size_t answer_max;        /* bytes, unpacked */
-    bool once;                /* never sent twice, as libcurl does by itself when a connection that was
-                                 used before ends without an answer; costs a new connection */
+    bool once;  /* never sent twice, as libcurl does by itself when a connection that was
+                   used before ends without an answer; costs a new connection */
+    bool plain; /* its answer is not to come compressed */
     void (*on_done)(struct es_call *call);
     void *arg;
 

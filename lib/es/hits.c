@@ -61,6 +61,18 @@ char *hits_scroll(struct span body)
     return scroll;
 }
 
+/* Stands INNER within the value of member NAME of AROUND. */
+static bool enter(struct json_walk *around, struct span name, char open, struct json_walk *inner)
+{
+    struct span key, value;
+    while (!json_enter_member(around, name, open, inner))
+        if (!json_next_member(around, &key, &value))
+            return false;
+    return true;
+}
+
+/* The hits are nearly all of an answer, and are not passed over to find out where they end. What
+ * must be known before stands in front of them: engines write `_shards` and `timed_out` first. */
 enum status hits_init(struct hits_walk *walk, struct span body, int64_t *shards)
 {
     int64_t failed = 1, total = 0;
@@ -68,11 +80,30 @@ enum status hits_init(struct hits_walk *walk, struct span body, int64_t *shards)
     if (!json_to_i64(json_path(body, "_shards/failed"), &failed) ||
         !json_to_i64(json_path(body, "_shards/total"), &total) || failed != 0 ||
         json_is_true(json_member(body, SPAN("timed_out"))) ||
-        !json_enter(&walk->walk, json_path(body, "hits/hits"), '['))
+        !json_enter(&walk->around[0], body, '{') ||
+        !enter(&walk->around[0], SPAN("hits"), '{', &walk->around[1]) ||
+        !enter(&walk->around[1], SPAN("hits"), '[', &walk->walk))
         return STATUS_BAD_INPUT;
     if (shards != NULL)
         *shards = total;
     return STATUS_OK;
+}
+
+/* The rest of AROUND, behind INNER. */
+static bool leave(struct json_walk *around, const struct json_walk *inner)
+{
+    struct span key, value;
+    if (!json_leave(around, inner))
+        return false;
+    while (json_next_member(around, &key, &value))
+        ;
+    return !around->failed;
+}
+
+static enum status hits_end(struct hits_walk *walk)
+{
+    bool whole = leave(&walk->around[1], &walk->walk) && leave(&walk->around[0], &walk->around[1]);
+    return whole ? STATUS_NOT_FOUND : STATUS_BAD_INPUT;
 }
 
 static bool take_number(struct span value, int64_t *number)
@@ -80,20 +111,17 @@ static bool take_number(struct span value, int64_t *number)
     return json_to_i64(value, number) && *number >= 0;
 }
 
-/* One walk over the hit's members: `_source` is long, and need not be passed over for each of them.
- */
+/* One walk over the hit's members: `_source` is long, and is passed over once. */
 enum status hits_next(struct hits_walk *walk, struct hit *hit)
 {
     struct json_walk members;
-    struct span key, value, one;
+    struct span key, value;
     int64_t term = 0;
     bool has_seq_no = false;
 
-    if (!json_next_element(&walk->walk, &one))
-        return walk->walk.failed ? STATUS_BAD_INPUT : STATUS_NOT_FOUND;
+    if (!json_enter_element(&walk->walk, '{', &members))
+        return walk->walk.failed ? STATUS_BAD_INPUT : hits_end(walk);
     *hit = (struct hit){.seq_no = -1};
-    if (!json_enter(&members, one, '{'))
-        return STATUS_BAD_INPUT;
     while (json_next_member(&members, &key, &value)) {
         if (span_equal(key, SPAN("_id")))
             hit->id = value;
@@ -112,7 +140,8 @@ enum status hits_next(struct hits_walk *walk, struct hit *hit)
     }
     hit->term = (uint64_t)term;
     hit->has_numbers = has_seq_no && term > 0;
-    return members.failed || !json_is_string(hit->id) ? STATUS_BAD_INPUT : STATUS_OK;
+    bool whole = json_leave(&walk->walk, &members) && json_is_string(hit->id);
+    return whole ? STATUS_OK : STATUS_BAD_INPUT;
 }
 
 void hit_by_version(struct hit *hit)

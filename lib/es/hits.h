@@ -30,7 +30,8 @@ void hits_scroll_search(struct es_call *call, const char *index, size_t shard, i
 char *hits_scroll(struct span body);
 
 struct hits_walk {
-    struct json_walk walk;
+    struct json_walk walk;      /* over the hits */
+    struct json_walk around[2]; /* the answer, and its member `hits`: what encloses them */
 };
 
 /* One hit. Spans are raw JSON within the answer; SPAN_NONE when absent. */
@@ -43,8 +44,8 @@ struct hit {
     int64_t version; /* 0 when it was not asked for */
 };
 
-/* Begins the walk. BAD_INPUT: the answer is not a whole one: it is none to a search, it timed out,
- * or a shard failed. *SHARDS (may be NULL): how many it is of. */
+/* Begins the walk. BAD_INPUT: the answer is none to a search, it timed out, or a shard failed; that
+ * it is cut is seen at its end only. *SHARDS (may be NULL): how many it is of. */
 MUST_USE enum status hits_init(struct hits_walk *walk, struct span body, int64_t *shards);
 /* The next one. OK; NOT_FOUND at the end; BAD_INPUT when the answer is cut, or a hit has no id. */
 MUST_USE enum status hits_next(struct hits_walk *walk, struct hit *hit);

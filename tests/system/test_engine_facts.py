@@ -241,6 +241,13 @@ FACTS = {
         post("/_aliases", {"actions": [{"remove": {"index": "*", "alias": ".tandem-*",
                                                    "must_exist": False}}]}, OK),
         get("/f/_doc/1", '200 found v5 #0 t1 {"n":1}')],
+    "a bulk's answer can be cut down to its verdicts, and no item is left out": [
+        bulk([{"index": {"_index": "f", "_id": "1", "version": 5, "version_type": "external"}}, {"n": 1},
+              {"index": {"_index": "f", "_id": "1", "version": 4, "version_type": "external"}}, {"n": 2},
+              {"delete": {"_index": "f", "_id": "2", "version": 5, "version_type": "external"}},
+              {"index": {"_index": "f", "_id": "1", "version": 6, "version_type": "external"}}, {"n": 3}],
+             "200 [201 created; 409 version_conflict_engine_exception; 404 not_found; 200 updated]",
+             "/_bulk?filter_path=items.*.status,items.*.result,items.*.error")],
     "the limit of fields is a gate for new fields only": [
         put("/f", {"mappings": {"properties": {"n": {"type": "long"}, "m": {"type": "keyword"}}}}, OK),
         put("/f/_settings", {"index.mapping.total_fields.limit": 0}, OK),

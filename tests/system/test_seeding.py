@@ -202,6 +202,28 @@ def test_what_cannot_be_read_back_is_said(unreadable):
     equal_indices(unreadable, "old")
 
 
+narrow = seeding({"seed.mode": "manual", "standbys.window_bytes": "2MB", "standbys.bulk_bytes": "512KB"},
+                 old=dict(count=30000, shards=2))
+
+
+def test_pages_are_read_ahead_up_to_half_of_the_window(narrow):
+    wait_until(lambda: is_filling(narrow, "old"), 20, "it is filling")
+    narrow.standby.pause()
+    try:
+        narrow.ctl("seed")
+        wait_until(lambda: read_bytes(narrow) > 700000, 20, "it reads on, although nothing is written")
+        for _ in range(20):
+            time.sleep(0.1)  # for as long as this it is looked for what must not happen
+            assert read_bytes(narrow) < 1500000, "it reads more than it may hold"
+    finally:
+        narrow.standby.resume()
+    wait_seeded(narrow, "old")
+
+
+def read_bytes(tandem):
+    return int(tandem.replicator.metrics().split("\ntandem_standby_seed_bytes_total{standby=\"b\"} ")[1].split()[0])
+
+
 # --- indices that come with content, while Tandem runs ---------------------------------------------
 
 @pytest.fixture

@@ -281,6 +281,45 @@ static void elements_come_in_order(void **state)
     assert_false(walk.failed);
 }
 
+static void a_walk_may_enter_what_it_meets(void **state)
+{
+    static const char text[] = "{\"a\":1, \"list\" : [ {\"n\":1}, {} ,{\"n\":3}],\"z\":2}";
+    struct json_walk walk, list, one;
+    struct span key, value;
+    size_t elements = 0, members = 0;
+    (void)state;
+    assert_true(json_enter(&walk, span_cstr(text), '{'));
+    assert_false(json_enter_member(&walk, SPAN("list"), '[', &list));
+    assert_true(json_next_member(&walk, &key, &value));
+    assert_true(json_enter_member(&walk, SPAN("list"), '[', &list));
+    for (; json_enter_element(&list, '{', &one); elements++) {
+        while (json_next_member(&one, &key, &value))
+            members++;
+        assert_true(json_leave(&list, &one));
+    }
+    assert_false(list.failed);
+    assert_int_equal(elements, 3);
+    assert_int_equal(members, 2);
+    assert_true(json_leave(&walk, &list));
+    assert_true(json_next_member(&walk, &key, &value));
+    assert_true(span_equal(key, SPAN("z")));
+    assert_false(json_next_member(&walk, &key, &value));
+    assert_false(walk.failed);
+}
+
+static void what_was_entered_is_left_at_its_end_only(void **state)
+{
+    struct json_walk walk, one;
+    (void)state;
+    assert_true(json_enter(&walk, SPAN("[{\"n\":1}]"), '['));
+    assert_true(json_enter_element(&walk, '{', &one));
+    assert_false(json_leave(&walk, &one));
+    assert_true(walk.failed);
+    assert_true(json_enter(&walk, SPAN("[1]"), '['));
+    assert_false(json_enter_element(&walk, '{', &one));
+    assert_true(walk.failed);
+}
+
 static void a_walk_over_anything_else_fails(void **state)
 {
     (void)state;
@@ -484,6 +523,8 @@ int main(void)
         cmocka_unit_test(a_million_brackets_do_no_harm),
         cmocka_unit_test(members_come_in_order_with_their_exact_bytes),
         cmocka_unit_test(elements_come_in_order),
+        cmocka_unit_test(a_walk_may_enter_what_it_meets),
+        cmocka_unit_test(what_was_entered_is_left_at_its_end_only),
         cmocka_unit_test(a_walk_over_anything_else_fails),
         cmocka_unit_test(a_member_is_found_by_its_decoded_name),
         cmocka_unit_test(a_path_goes_down_member_by_member),

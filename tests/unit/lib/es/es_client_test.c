@@ -33,7 +33,8 @@ struct node {
     struct evhttp *http;
     char url[64];
     unsigned requests;
-    char method[16], uri[256], content_type[64], authorization[64], content_length[32];
+    char method[16], uri[256], content_type[64], authorization[64], content_length[32],
+        encodings[32];
     bool expect;
     size_t body_size;
     char body[64]; /* its beginning */
@@ -66,6 +67,7 @@ static void node_on_request(struct evhttp_request *http, void *arg)
     copy_header(http, "Content-Type", node->content_type, sizeof node->content_type);
     copy_header(http, "Authorization", node->authorization, sizeof node->authorization);
     copy_header(http, "Content-Length", node->content_length, sizeof node->content_length);
+    copy_header(http, "Accept-Encoding", node->encodings, sizeof node->encodings);
     node->expect = evhttp_find_header(evhttp_request_get_input_headers(http), "Expect") != NULL;
     node->body_size = evbuffer_get_length(in);
     memset(node->body, 0, sizeof node->body);
@@ -267,6 +269,27 @@ static void a_packed_answer_is_unpacked(void **state)
     call_and_wait(client, &call);
     assert_int_equal(call.status, STATUS_OK);
     assert_true(span_equal(buffer_span(&call.answer), SPAN("hello")));
+    es_call_fini(&call);
+    es_client_free(client);
+    evhttp_free(node.http);
+}
+
+static void a_plain_answer_can_be_asked_for(void **state)
+{
+    (void)state;
+    struct node node;
+    node_start(&node);
+    const char *urls[] = {node.url};
+    struct es_client *client = client_of(urls, 1);
+    struct es_call call;
+
+    es_call_init(&call);
+    for (int i = 0; i < 4; i++) { /* handles are used again */
+        es_call_set(&call, "GET", "/");
+        call.plain = i % 2 == 1;
+        call_and_wait(client, &call);
+        assert_string_equal(node.encodings, call.plain ? "-" : "gzip");
+    }
     es_call_fini(&call);
     es_client_free(client);
     evhttp_free(node.http);
@@ -595,6 +618,7 @@ int main(void)
         cmocka_unit_test(every_status_is_an_answer),
         cmocka_unit_test(a_large_body_goes_out_without_asking_first),
         cmocka_unit_test(a_packed_answer_is_unpacked),
+        cmocka_unit_test(a_plain_answer_can_be_asked_for),
         cmocka_unit_test(an_answer_above_its_limit_ends_the_call),
         cmocka_unit_test(healthy_nodes_take_turns_and_dead_ones_are_passed_over),
         cmocka_unit_test(with_every_node_dead_nothing_was_sent),

@@ -95,7 +95,8 @@ static void ask(struct seed_page *page, uint64_t now_us)
     size_t shard = seed->shards[page->shard].number;
     int64_t max = seed->life->hits_max;
     if (has_numbers(page))
-        hits_search(&page->call, seed->life->name, shard, max, page->at, page->upto);
+        hits_search(&page->call, seed->life->name, shard, max, page->at, page->upto,
+                    seed->life->hides_vectors);
     else
         hits_scroll_search(&page->call, seed->life->name, shard,
                            seed->step < max ? seed->step : max, page->scroll);

@@ -87,6 +87,8 @@ struct life {
     size_t shards;
     int64_t hits_max;     /* of one search */
     bool client_versions; /* rows go with the primary's `_version`; see replay.c */
+    bool hides_vectors;   /* on the primary, see settings_hide_vectors() */
+    char *vectors;        /* owned: mapping_vectors(), where they are hidden; or NULL */
     bool no_numbers;      /* the primary is of before 6.0: it is read by scrolls, and not audited */
     const char *unseedable; /* why its documents can't be read back; NULL: they can */
     char *type;     /* the mapping type that its documents have in engines before 7.0; NULL when not
@@ -503,6 +505,10 @@ const char *definition_unseedable(const char *definition);
 bool definition_has_client_versions(const char *definition);
 /* The primary's engine is of before 6.0, without sequence numbers. */
 bool definition_has_no_numbers(const char *definition);
+/* The primary leaves vectors out of its documents, see settings_hide_vectors(). */
+bool definition_hides_vectors(const char *definition);
+/* mapping_vectors() of DEFINITION; the caller's. */
+char *definition_vectors(const char *definition);
 
 /* ---- deletes.c ---- */
 /* Remembers in the store's open transaction that DOCUMENT of INCARNATION was deleted at VERSION. */

@@ -135,13 +135,17 @@ void verify_wait(struct verify *verify, const char *format, ...) PRINTF_LIKE(2, 
 void verify_skip(struct verify *verify, const char *why);
 /* Sends CALL to the cluster of SIDE. */
 void verify_call(struct verify *verify, enum verify_side_number side, struct es_call *call);
+/* True when that side leaves vectors out of the documents that it answers, unless it is asked. */
+bool verify_asks_vectors(struct verify *verify, enum verify_side_number side);
 /* True when CALL has ended with an answer of 2xx. */
 bool verify_answered(struct verify *verify, enum verify_side_number side,
                      const struct es_call *call);
 /* The present index' name, percent-encoded; the caller's. */
 char *verify_name(struct verify *verify);
-/* A digest of the JSON document SOURCE, that does not depend on white space, and of its routing. */
-uint64_t verify_content(struct span source, bool routed, struct span routing);
+/* A digest of the JSON document SOURCE, that does not depend on white space, and of its routing. Of
+ * vectors that an engine puts back see vectors_digest(). */
+uint64_t verify_content(struct verify *verify, struct span source, bool routed,
+                        struct span routing);
 /* The difference of a document, made when it is not known yet; NULL: there are too many. */
 struct difference *verify_difference(struct verify *verify, size_t shard, struct span id,
                                      bool routed, struct span routing);

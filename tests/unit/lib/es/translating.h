@@ -19,8 +19,8 @@
 #include "es/translate.h"
 
 static const struct es_engine ES5 = {false, 5, 6}, ES6 = {false, 6, 8}, ES7 = {false, 7, 17},
-                              ES8 = {false, 8, 8}, OS1 = {true, 1, 3}, OS2 = {true, 2, 19},
-                              OS20 = {true, 2, 0};
+                              ES8 = {false, 8, 8}, ES9 = {false, 9, 2}, OS1 = {true, 1, 3},
+                              OS2 = {true, 2, 19}, OS20 = {true, 2, 0};
 
 /* JSON with ' for ". */
 static inline json_t *parse(const char *text)

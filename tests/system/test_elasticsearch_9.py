@@ -110,7 +110,7 @@ def test_sixteen_writers_leave_both_clusters_equal(tandem, seed):
 @pytest.mark.limit(1200)
 def test_kill_9_loses_nothing(tandem, seed):
     """It starts slowly: meanwhile much is written."""
-    kill_and_check(tandem, seed, rounds=6, engine_every=3, catch_up_s=300, scripts=False, pipelines=False)
+    kill_and_check(tandem, seed, rounds=4, engine_every=2, catch_up_s=300, scripts=False, pipelines=False)
 
 
 # --- definitions -----------------------------------------------------------------------------------

@@ -105,6 +105,17 @@ static const char *product(const struct cluster *cluster)
     return cluster->engine.opensearch ? "OpenSearch" : "Elasticsearch";
 }
 
+/* Elasticsearch 9 without its modules has no GET /: its nodes are asked. */
+static void take_version_of_nodes(struct cluster *cluster)
+{
+    json_t *json;
+    (void)call(cluster, "GET", "/_nodes?filter_path=nodes.*.version", NULL, &json);
+    json_t *nodes = json_object_get(json, "nodes");
+    const json_t *node = json_object_iter_value(json_object_iter(nodes));
+    snprintf(cluster->number, sizeof cluster->number, "%s", json_text(node, "version", ""));
+    json_decref(json);
+}
+
 static enum ctl_exit see_engine(struct cluster *cluster)
 {
     json_t *json;
@@ -113,8 +124,10 @@ static enum ctl_exit see_engine(struct cluster *cluster)
     struct es_engine *engine = &cluster->engine;
     snprintf(cluster->number, sizeof cluster->number, "%s", json_text(version, "number", ""));
     engine->opensearch = strcmp(json_text(version, "distribution", ""), "opensearch") == 0;
-    bool known = sscanf(cluster->number, "%d.%d", &engine->major, &engine->minor) == 2;
     json_decref(json);
+    if (status == 405)
+        take_version_of_nodes(cluster);
+    bool known = sscanf(cluster->number, "%d.%d", &engine->major, &engine->minor) == 2;
     cluster->simulates =
         engine->opensearch || engine->major > 7 || (engine->major == 7 && engine->minor >= 9);
     if (known)

@@ -57,6 +57,8 @@ struct core {
     _Atomic bool was_active;     /* writes were admitted at some time */
     _Atomic bool bulks_in_parts; /* Elasticsearch 8.16 or later was seen: a refused bulk may be half
                                     applied */
+    _Atomic bool hides_vectors;  /* the primary has, or had, an index with settings_hide_vectors():
+                                    what is read back is asked for them */
     _Atomic bool identity_wrong; /* the primary is not the cluster we know: no writes */
     char journal_text[33];       /* the journal's id, for X-Tandem-Seq */
     uint64_t timeline;

@@ -20,6 +20,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "conf/settings.h"
+#include "es/copied.h"
 #include "es/index_state.h"
 #include "http/message.h"
 #include "proxy/names.h"
@@ -560,6 +561,8 @@ static void read_flags(struct definitions *defs, struct catalog_index *index, co
         (names_pipeline(final) && pipeline_sets_id(defs, final));
     index->body_differs = mappings != NULL && strstr(mappings, "\"semantic_text\"") != NULL;
     index->source_hidden = mappings != NULL && strstr(mappings, "\"_source\":{") != NULL;
+    if (settings_hide_vectors(settings))
+        atomic_store(&defs->core->hides_vectors, true);
     index->unsynced =
         strcmp(text_of(json_object_get(settings, "translog"), "durability"), "async") == 0;
     if (!core_has_numbers(defs->core))

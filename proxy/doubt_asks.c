@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "conf/settings.h"
+#include "es/vectors.h"
 #include "proxy/doubt_impl.h"
 
 #define ANSWER_MAX (512u << 20)
@@ -125,9 +126,11 @@ void doubt_ask_read(struct doubt *d)
 {
     struct buffer *body = &d->call.body;
     size_t count = 0;
-    ask(d, STEP_READ, "POST",
-        core_has_numbers(d->core) ? "/_mget?realtime=true"
-                                  : "/_mget?realtime=true&preference=_primary");
+    ask(d, STEP_READ, "POST", "/_mget?realtime=true");
+    if (!core_has_numbers(d->core))
+        buffer_append_cstr(&d->call.target, "&preference=_primary");
+    if (atomic_load(&d->core->hides_vectors))
+        buffer_append_cstr(&d->call.target, "&" WITH_VECTORS);
     buffer_append_cstr(body, "{\"docs\":[");
     for (d->read_to = d->read_from; d->read_to < d->probe_count && count < d->read_at_once;
          d->read_to++) {

@@ -464,6 +464,18 @@ static void exchange_capture(struct exchange *ex)
     ex->ports->forward(ex->ctx, ex, &ex->capture_request);
 }
 
+/* A change of definitions that was refused, but may be under way: a time-out, which Elasticsearch
+ * since 9.0 answers with 429. */
+static bool may_still_happen(const struct exchange *ex)
+{
+    struct outcome_item answer;
+    int status = ex->answer.head.status;
+    if (status != 429)
+        return status >= 500;
+    return outcome_single(status, buffer_span(&ex->answer.body), &answer) == STATUS_OK &&
+           outcome_judge(&answer) == OUTCOME_UNKNOWN;
+}
+
 static void exchange_on_state(struct state_wait *wait)
 {
     struct exchange *ex = (struct exchange *)((char *)wait - offsetof(struct exchange, wait));
@@ -483,7 +495,7 @@ static void exchange_on_state(struct state_wait *wait)
     ex->catalog_after = wait->catalog;
     if (ex->op.class != OP_WRITE) {
         ex->applied = ex->answer.head.status < 300;
-        ex->unknown = ex->answer.head.status >= 500;
+        ex->unknown = may_still_happen(ex);
         exchange_reply_rendered(ex);
         return;
     }
@@ -528,7 +540,7 @@ static void metadata_on_answer(struct exchange *ex)
     if (success && ex->op.kind == OP_KIND_INDEX_DELETE)
         for (size_t i = 0; i < ex->use.count; i++)
             names_note_deletion(ex->core->names, ex->use.names[i]);
-    if (ex->answer.head.status >= 400 && ex->answer.head.status < 500) {
+    if (ex->answer.head.status >= 400 && !may_still_happen(ex)) {
         exchange_reply_rendered(ex);
         return;
     }

@@ -344,7 +344,8 @@ static void build_target(struct exchange *ex, struct span path, const char *drop
 #define DROP_RENDERING " filter_path pretty format "
 #define DROP_SOURCE                                                                                \
     DROP_RENDERING                                                                                 \
-    "_source _source_includes _source_excludes _source_include _source_exclude fields "
+    "_source _source_includes _source_excludes _source_include _source_exclude "                   \
+    "_source_exclude_vectors fields "
 
 static void finish_request(struct exchange *ex, struct span method)
 {

@@ -13,6 +13,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "conf/settings.h"
+#include "es/vectors.h"
 #include "es/shard.h"
 #include "proxy/definitions.h"
 #include "proxy/sweep.h"
@@ -287,6 +288,8 @@ bool rows_capture(struct exchange *ex)
         return false;
     request_begin_own(ex, "POST");
     buffer_append_cstr(&ex->capture_request.target, "/_mget?realtime=true");
+    if (atomic_load(&ex->core->hides_vectors))
+        buffer_append_cstr(&ex->capture_request.target, "&" WITH_VECTORS);
     buffer_append_cstr(&ex->capture_body, "{\"docs\":[");
     for (size_t i = 0; i < ex->item_count; i++)
         if (wants_capture(&ex->items[i]))

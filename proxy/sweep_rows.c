@@ -45,7 +45,7 @@ static bool next_page(struct sweep *sweep)
     sweep->page_to = to - after > sweep->page_step ? after + sweep->page_step : to;
     sweep->reads_ids = false;
     hits_search(&sweep->call, target->name, sweep->shard, PAGE_SIZE(sweep->page_step), after,
-                sweep->page_to);
+                sweep->page_to, atomic_load(&sweep->core->hides_vectors));
     return true;
 }
 

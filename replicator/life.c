@@ -130,7 +130,8 @@ void life_name(struct life *life, const char *key, const char *name)
 void life_read_wanted(struct life *life)
 {
     free(life->type);
-    life->type = NULL;
+    free(life->vectors);
+    life->type = life->vectors = NULL;
     if (life->wanted == NULL)
         return;
     long window = definition_result_window(life->wanted);
@@ -139,6 +140,9 @@ void life_read_wanted(struct life *life)
     life->hits_max = window < HITS_MAX ? window : HITS_MAX;
     life->client_versions = definition_has_client_versions(life->wanted);
     life->no_numbers = definition_has_no_numbers(life->wanted);
+    life->hides_vectors = definition_hides_vectors(life->wanted);
+    if (life->hides_vectors)
+        life->vectors = definition_vectors(life->wanted);
     life->unseedable = definition_unseedable(life->wanted);
 }
 

@@ -105,7 +105,7 @@ static void ask(struct seed_page *page, uint64_t now_us)
     size_t shard = seed->shards[page->shard].number;
     if (has_numbers(page))
         hits_search(&page->call, seed->life->name, shard, seed->life->hits_max, page->at,
-                    page->upto);
+                    page->upto, seed->life->hides_vectors);
     else
         hits_scroll_search(&page->call, seed->life->name, shard, part_of(page), page->scroll);
     page->call.answer_max = ANSWER_MAX;

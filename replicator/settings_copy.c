@@ -401,6 +401,22 @@ bool definition_has_no_numbers(const char *definition)
     return none;
 }
 
+bool definition_hides_vectors(const char *definition)
+{
+    json_t *json = load(definition);
+    bool hides = settings_hide_vectors(json_object_get(json_object_get(json, "settings"), "index"));
+    json_decref(json);
+    return hides;
+}
+
+char *definition_vectors(const char *definition)
+{
+    json_t *json = load(definition);
+    char *fields = mapping_vectors(json_object_get(json, "mappings"));
+    json_decref(json);
+    return fields;
+}
+
 const char *definition_unseedable(const char *definition)
 {
     json_t *json = load(definition);

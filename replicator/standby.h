@@ -85,10 +85,12 @@ struct life {
     char *standby_history;
     /* Read out of `wanted` by life_read_wanted(); nothing where there is none. */
     size_t shards;
-    int64_t hits_max;     /* of one search */
-    bool client_versions; /* rows go with the primary's `_version`; see replay.c */
-    uint64_t stale_seq;   /* then: up to it the standby may have newer than a row says */
-    bool no_numbers;      /* the primary was of before 6.0: read by scrolls, and not audited */
+    int64_t hits_max;       /* of one search */
+    bool client_versions;   /* rows go with the primary's `_version`; see replay.c */
+    uint64_t stale_seq;     /* then: up to it the standby may have newer than a row says */
+    bool hides_vectors;     /* on the primary, see settings_hide_vectors() */
+    char *vectors;          /* owned: mapping_vectors(), where they are hidden; or NULL */
+    bool no_numbers;        /* the primary was of before 6.0: read by scrolls, and not audited */
     const char *unseedable; /* why its documents can't be read back; NULL: they can */
     char *type;     /* the mapping type that its documents have in engines before 7.0; NULL when not
                        known */
@@ -375,8 +377,8 @@ MUST_USE enum status standby_load(struct standby *sb);
 
 /* ---- replay.c ---- */
 void replay_start(struct standby *sb, uint64_t next_seq);
-/* What is in the journal now may be older than what the standby has, and that means nothing: of LIFE,
- * which was seeded or repaired, or of all (NULL), since it may have been replayed before. */
+/* What is in the journal now may be older than what the standby has, and that means nothing: of
+ * LIFE, which was seeded or repaired, or of all (NULL), since it may have been replayed before. */
 void replay_may_be_stale(struct standby *sb, struct life *life);
 void replay_tick(struct standby *sb, uint64_t now_us);
 /* The settings have changed. */
@@ -515,6 +517,10 @@ const char *definition_unseedable(const char *definition);
 bool definition_has_client_versions(const char *definition);
 /* It was seen first in an engine before 6.0, without sequence numbers. */
 bool definition_has_no_numbers(const char *definition);
+/* The primary leaves vectors out of its documents, see settings_hide_vectors(). */
+bool definition_hides_vectors(const char *definition);
+/* mapping_vectors() of DEFINITION; the caller's. */
+char *definition_vectors(const char *definition);
 
 /* ---- deletes.c ---- */
 /* Remembers in the store's open transaction that DOCUMENT of INCARNATION was deleted at VERSION. */

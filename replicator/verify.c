@@ -34,6 +34,7 @@
 #include "base/log.h"
 #include "conf/settings.h"
 #include "es/index_state.h"
+#include "es/vectors.h"
 #include "http/message.h"
 #include "replicator/audit.h"
 #include "replicator/reading.h"
@@ -156,10 +157,14 @@ bool verify_is_same(const struct version_seen *a, const struct version_seen *b)
 }
 
 /* White space between the members means nothing, and the standby has it in one line. */
-uint64_t verify_content(struct span source, bool routed, struct span routing)
+uint64_t verify_content(struct verify *verify, struct span source, bool routed, struct span routing)
 {
+    const struct life *life = verify_life(verify);
     struct buffer text = {0};
     bool quoted = false;
+    uint64_t of_routing = routed ? hash64(routing.data, routing.size, 1) : 0;
+    if (life != NULL && life->vectors != NULL)
+        return vectors_digest(source, life->vectors) + of_routing;
     for (size_t i = 0; i < source.size; i++) {
         char c = source.data[i];
         if (quoted && c == '\\' && i + 1 < source.size) {
@@ -173,7 +178,7 @@ uint64_t verify_content(struct span source, bool routed, struct span routing)
     }
     uint64_t digest = hash64(text.data, text.size, 3);
     buffer_fini(&text);
-    return digest + (routed ? hash64(routing.data, routing.size, 1) : 0);
+    return digest + of_routing;
 }
 
 /* ---- calls ---- */
@@ -191,6 +196,14 @@ char *verify_name(struct verify *verify)
     char *text = bytes_strdup(buffer_cstr(&name));
     buffer_fini(&name);
     return text;
+}
+
+bool verify_asks_vectors(struct verify *verify, enum verify_side_number side)
+{
+    const struct standby *sb = verify->sb;
+    if (side == ON_PRIMARY)
+        return verify_life(verify)->hides_vectors;
+    return !sb->opensearch && standby_at_least(sb, 9, 2);
 }
 
 void verify_call(struct verify *verify, enum verify_side_number side, struct es_call *call)

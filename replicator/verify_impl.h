@@ -89,11 +89,11 @@ struct verify {
     enum verify_state state; /* moved by verify_set_state() only */
     char *pattern;           /* owned; NULL: all */
     bool apply, force;
-    bool for_audit;       /* nobody asked for it */
-    uint64_t ended_us;    /* 0: none has ended since the start */
+    bool for_audit;    /* nobody asked for it */
+    uint64_t ended_us; /* 0: none has ended since the start */
     /* Of the last one that looked at everything; kept over restarts. */
-    uint64_t whole_us; /* since 1970; 0: none has ended */
-    bool whole_clean;  /* all was equal, or made so, and no later one found otherwise */
+    uint64_t whole_us;    /* since 1970; 0: none has ended */
+    bool whole_clean;     /* all was equal, or made so, and no later one found otherwise */
     uint32_t incarnation; /* of the index that is looked at, or was last */
     size_t shard, shard_count;
     /* Per shard, owned: up to where it is read (on the primary: what all copies have), and for the
@@ -138,13 +138,17 @@ void verify_wait(struct verify *verify, const char *format, ...) PRINTF_LIKE(2, 
 void verify_skip(struct verify *verify, const char *why);
 /* Sends CALL to the cluster of SIDE. */
 void verify_call(struct verify *verify, enum verify_side_number side, struct es_call *call);
+/* True when that side leaves vectors out of the documents that it answers, unless it is asked. */
+bool verify_asks_vectors(struct verify *verify, enum verify_side_number side);
 /* True when CALL has ended with an answer of 2xx. */
 bool verify_answered(struct verify *verify, enum verify_side_number side,
                      const struct es_call *call);
 /* The present index' name, percent-encoded; the caller's. */
 char *verify_name(struct verify *verify);
-/* A digest of the JSON document SOURCE, that does not depend on white space, and of its routing. */
-uint64_t verify_content(struct span source, bool routed, struct span routing);
+/* A digest of the JSON document SOURCE, that does not depend on white space, and of its routing. Of
+ * vectors that an engine puts back see vectors_digest(). */
+uint64_t verify_content(struct verify *verify, struct span source, bool routed,
+                        struct span routing);
 /* The difference of a document, made when it is not known yet; NULL: there are too many. */
 struct difference *verify_difference(struct verify *verify, size_t shard, struct span id,
                                      bool routed, struct span routing);

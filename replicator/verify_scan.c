@@ -53,7 +53,8 @@ static bool decode_hit(struct verify_scan *scan, const struct hit *hit, struct d
                                                   hit->seq_no, hit->version),
         .term = hit->term,
         .seq_no = hit->seq_no,
-        .content = verify_content(hit->source, document->routed, buffer_span(&document->routing))};
+        .content = verify_content(scan->verify, hit->source, document->routed,
+                                  buffer_span(&document->routing))};
     return true;
 }
 
@@ -223,7 +224,8 @@ static void ask(struct verify_scan *scan)
     scan->upto = scan->to - scan->at > scan->step ? scan->at + scan->step : scan->to;
     const struct life *life = verify_life(verify);
     if (has_numbers(scan))
-        hits_search(&scan->call, life->name, verify->shard, life->hits_max, scan->at, scan->upto);
+        hits_search(&scan->call, life->name, verify->shard, life->hits_max, scan->at, scan->upto,
+                    verify_asks_vectors(verify, scan->side));
     else
         hits_scroll_search(&scan->call, life->name, verify->shard,
                            scan->step < life->hits_max ? scan->step : life->hits_max, scan->scroll);

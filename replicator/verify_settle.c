@@ -26,6 +26,7 @@
 #include "base/failpoint.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "es/vectors.h"
 #include "es/index_state.h"
 #include "es/outcome.h"
 #include "replicator/audit.h"
@@ -76,7 +77,8 @@ void verify_ask_documents(struct verify *verify, enum verify_side_number side,
                           void (*on_done)(struct es_call *call))
 {
     char *name = verify_name(verify);
-    es_call_set(&verify->call, "POST", "/%s/_mget?realtime=true", name);
+    es_call_set(&verify->call, "POST", "/%s/_mget?realtime=true%s", name,
+                verify_asks_vectors(verify, side) ? "&" WITH_VECTORS : "");
     free(name);
     buffer_append_cstr(&verify->call.body, "{\"docs\":[");
     for (size_t i = 0; i < asked_count(verify); i++) {
@@ -111,7 +113,7 @@ struct version_seen verify_see(struct verify *verify, struct difference *differe
                                                                  doc->seq_no, doc->version);
     seen.term = doc->term;
     seen.seq_no = doc->seq_no;
-    seen.content = verify_content(doc->source, routed, buffer_span(&routing));
+    seen.content = verify_content(verify, doc->source, routed, buffer_span(&routing));
     if (side == ON_PRIMARY)
         verify_set_routing(difference, routed, buffer_span(&routing));
     buffer_fini(&routing);

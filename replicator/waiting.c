@@ -493,6 +493,7 @@ void life_free(struct standby *sb, struct life *life)
     free(life->settings_why);
     free(life->applied);
     free(life->wanted);
+    free(life->vectors);
     free(life->standby_uuid);
     free(life->standby_history);
     free(life->type);

@@ -150,6 +150,63 @@ size_t mapping_types(json_t *mappings, const char **name)
     return count;
 }
 
+/* The version that an index is made by, as Elasticsearch counts them since 8.11: from this one on
+ * it leaves vectors out unless a setting says otherwise. OpenSearch counts from 135000000 on. */
+#define HIDES_VECTORS 9035000
+#define COUNTS_OTHERWISE 100000000
+
+bool settings_hide_vectors(const json_t *settings)
+{
+    const json_t *mapping = json_object_get(settings, "mapping");
+    const json_t *version = json_object_get(settings, "version");
+    const char *said = json_string_value(json_object_get(mapping, "exclude_source_vectors"));
+    const char *created = json_string_value(json_object_get(version, "created"));
+    long number = created == NULL ? 0 : strtol(created, NULL, 10);
+    if (said != NULL)
+        return strcmp(said, "true") == 0;
+    return number >= HIDES_VECTORS && number < COUNTS_OTHERWISE;
+}
+
+static bool says(const json_t *field, const char *name, const char *unless)
+{
+    const char *said = json_string_value(json_object_get(field, name));
+    return said != NULL && strcmp(said, unless) != 0;
+}
+
+/* Only vectors of floats that are compared by their cosine are kept in two parts. */
+static bool is_inexact(const json_t *field, const char *type)
+{
+    return strcmp(type, "dense_vector") == 0 && !says(field, "similarity", "cosine") &&
+           !json_is_false(json_object_get(field, "index"));
+}
+
+static void append_vectors(const json_t *mapping, const char *above, struct buffer *out)
+{
+    const char *name;
+    json_t *field;
+    json_object_foreach(json_object_get(mapping, "properties"), name, field)
+    {
+        const char *type = json_string_value(json_object_get(field, "type"));
+        struct buffer path = {0};
+        buffer_appendf(&path, "%s%s%s", above, *above == '\0' ? "" : ".", name);
+        if (type != NULL && strstr(type, "_vector") != NULL && out->size == 0)
+            buffer_append_char(out, '\n');
+        if (type != NULL && is_inexact(field, type))
+            buffer_appendf(out, "%s\n", buffer_cstr(&path));
+        append_vectors(field, buffer_cstr(&path), out);
+        buffer_fini(&path);
+    }
+}
+
+char *mapping_vectors(const json_t *mappings)
+{
+    struct buffer fields = {0};
+    append_vectors(mappings, "", &fields);
+    char *text = fields.size == 0 ? NULL : bytes_strdup(buffer_cstr(&fields));
+    buffer_fini(&fields);
+    return text;
+}
+
 const char *mapping_unreadable(json_t *mappings)
 {
     const char *type;

@@ -24,4 +24,13 @@ size_t mapping_types(json_t *mappings, const char **name);
  * they can. */
 const char *mapping_unreadable(json_t *mappings);
 
+/* Settings of an index, below "index": does the engine leave vectors out of the `_source` that it
+ * answers, unless it is asked for them? Elasticsearch does so since 9.2, and every engine that can
+ * show such settings understands WITH_VECTORS (vectors.h). */
+bool settings_hide_vectors(const json_t *settings);
+/* NULL: MAPPINGS have no vectors. Else those that such an engine answers only nearly as they were
+ * written (it keeps direction and length, and multiplies): paths, with a newline before the first
+ * and behind each. The caller's. */
+char *mapping_vectors(const json_t *mappings);
+
 #endif

@@ -8,19 +8,20 @@
 #include <inttypes.h>
 
 #include "es/outcome.h"
+#include "es/vectors.h"
 #include "http/message.h"
 
 #define SCROLL_KEPT "5m"
 
 void hits_search(struct es_call *call, const char *index, size_t shard, int64_t size, int64_t above,
-                 int64_t up_to)
+                 int64_t up_to, bool vectors)
 {
     struct buffer name = {0};
     call->once = false;
     http_percent_encode(span_cstr(index), &name);
     es_call_set(call, "POST",
-                "/%s/_search?preference=_shards:%zu&allow_partial_search_results=false",
-                buffer_cstr(&name), shard);
+                "/%s/_search?preference=_shards:%zu&allow_partial_search_results=false%s",
+                buffer_cstr(&name), shard, vectors ? "&" WITH_VECTORS : "");
     buffer_appendf(&call->body,
                    "{\"size\":%" PRId64 ",\"seq_no_primary_term\":true,\"version\":true,"
                    "\"track_total_hits\":false,\"sort\":[\"_doc\"],\"query\":{\"range\":{"

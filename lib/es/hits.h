@@ -16,9 +16,10 @@
 #include "es/es_client.h"
 
 /* Sets CALL to the search for the documents of one shard of INDEX whose sequence numbers are above
- * ABOVE, up to UP_TO; at most SIZE of them are answered. */
+ * ABOVE, up to UP_TO; at most SIZE of them are answered. VECTORS: the engine must be asked for them
+ * (settings_hide_vectors). */
 void hits_search(struct es_call *call, const char *index, size_t shard, int64_t size, int64_t above,
-                 int64_t up_to);
+                 int64_t up_to, bool vectors);
 
 /* Sets CALL to the first part of all documents of one shard of INDEX as they are now, or, with the
  * SCROLL that an answer gave (hits_scroll), to the next: for engines before 6.0. Parts are SIZE

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/check.h"
 
 #define NAME_MAX_SIZE 480 /* with its type it is a key of LMDB, of 511 bytes at most */
 
@@ -50,7 +51,19 @@ static json_t *policies_in(const json_t *section)
     return objects;
 }
 
-json_t *objects_in(const struct object_kind *kind, const json_t *answer)
+/* Since 9.2 Elasticsearch shows when an object was made and changed, and refuses to be told. */
+static void leave_out_dates(const struct object_kind *kind, json_t *body)
+{
+    static const char *const dates[] = {"created_date", "created_date_millis", "modified_date",
+                                        "modified_date_millis"};
+    if (strcmp(kind->type, "template") == 0 || strcmp(kind->type, "script") == 0 ||
+        strcmp(kind->type, OBJECT_POLICY) == 0)
+        return; /* these have none */
+    for (size_t i = 0; i < COUNT_OF(dates); i++)
+        json_object_del(body, dates[i]);
+}
+
+static json_t *bodies_in(const struct object_kind *kind, const json_t *answer)
 {
     const char *name;
     json_t *value;
@@ -73,6 +86,14 @@ json_t *objects_in(const struct object_kind *kind, const json_t *answer)
     {
         json_object_set(objects, name, value);
     }
+    return objects;
+}
+
+json_t *objects_in(const struct object_kind *kind, const json_t *answer)
+{
+    json_t *objects = bodies_in(kind, answer), *body;
+    const char *name;
+    json_object_foreach(objects, name, body) leave_out_dates(kind, body);
     return objects;
 }
 

@@ -28,8 +28,9 @@ struct object_kind {
 extern const struct object_kind object_kinds[OBJECT_KINDS];
 
 /* Name -> body of the objects of KIND in ANSWER: that of GET of its path, or its section of the
- * cluster state. The caller's; empty when there are none. Of a policy that is what it says: not its
- * version, nor the rights of whoever put it. */
+ * cluster state. Bodies as an engine takes them: what it shows besides is taken out of ANSWER. Of a
+ * policy that is what it says: not its version, nor the rights of whoever put it. The caller's;
+ * empty when there are none. */
 json_t *objects_in(const struct object_kind *kind, const json_t *answer);
 
 /* False for what an engine brings along itself, for what is Tandem's, and for names that are too

@@ -485,6 +485,10 @@ static const struct rule rules[] = {
     {411, 411, 0, ANY, ANY, NULL, OUTCOME_REFUSED},
     {413, 415, 0, ANY, ANY, NULL, OUTCOME_REFUSED},
     {417, 417, 0, ANY, ANY, NULL, OUTCOME_REFUSED},
+    /* Since 9.0 a time-out says 429 too, where it said 503: what another node was asked for may have been executed. */
+    {429, 429, 0, YES, ANY, "timeout_exception", OUTCOME_UNKNOWN},
+    {429, 429, 0, YES, ANY, "process_cluster_event_timeout_exception", OUTCOME_UNKNOWN},
+    {429, 429, 0, YES, ANY, "receive_timeout_transport_exception", OUTCOME_UNKNOWN},
     /* Rejected by a full queue or a circuit breaker, before the operation on the primary copy; copies never reject. */
     {429, 429, 0, ANY, ANY, NULL, OUTCOME_REFUSED},
     {431, 431, 0, ANY, ANY, NULL, OUTCOME_REFUSED},

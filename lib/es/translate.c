@@ -20,6 +20,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "es/copied.h"
 
 void translation_init(struct translation *tr)
 {
@@ -94,21 +95,43 @@ static struct translator translator_for(const struct es_engine *target, struct t
         .tr = tr,
         .line = line,
         .no_lifecycle = target->no_lifecycle,
+        .version = target->opensearch ? 0 : 100 * target->major + target->minor,
         .flat_objects =
             target->opensearch && (target->major > 2 || (target->major == 2 && target->minor >= 7)),
         .keeps_types = (line & LINES_TYPELESS) == 0,
     };
 }
 
-/* The major version of the engine that created the index, 2 for all before 5.0; 0: it is not said.
- */
-static int origin_of(const json_t *definition)
+/* The version of the engine that created the index, as it says it; 0: it does not. */
+static long created_by(const json_t *definition)
 {
     json_t *index = json_object_get(json_object_get(definition, "settings"), "index");
     const char *created =
         json_string_value(json_object_get(json_object_get(index, "version"), "created"));
-    long major = created == NULL ? 0 : strtol(created, NULL, 10) / 1000000;
-    return created != NULL && major < 2 ? 2 : (int)major;
+    return created == NULL ? 0 : strtol(created, NULL, 10);
+}
+
+/* Its major version, 2 for all before 5.0; 0: it is not said. */
+static int origin_of(long created)
+{
+    long major = created / 1000000;
+    return created != 0 && major < 2 ? 2 : (int)major;
+}
+
+/* Since 9.2 vectors are left out of the `_source` that is answered, unless the index was made
+ * otherwise: those that show them go on doing so. */
+static void keep_vectors_shown(const struct es_engine *target, json_t *settings)
+{
+    bool hides =
+        !target->opensearch && (target->major > 9 || (target->major == 9 && target->minor >= 2));
+    if (!hides || !json_is_object(settings) || settings_hide_vectors(settings))
+        return;
+    json_t *mapping = json_object_get(settings, "mapping");
+    if (mapping == NULL) {
+        mapping = json_object();
+        json_object_set_new(settings, "mapping", mapping);
+    }
+    json_object_set_new(mapping, "exclude_source_vectors", json_string("false"));
 }
 
 void translate_index(const struct es_engine *target, json_t *definition, struct translation *tr)
@@ -116,11 +139,13 @@ void translate_index(const struct es_engine *target, json_t *definition, struct 
     struct translator t = translator_for(target, tr);
     if (t.line == 0)
         return;
-    t.origin = origin_of(definition);
+    t.created = created_by(definition);
+    t.origin = origin_of(t.created);
     t.joda = t.origin != 0 && t.origin < 7; /* their date formats are joda-time's */
     translate_settings(&t, json_object_get(json_object_get(definition, "settings"), "index"));
     translate_mappings(&t, definition);
     translate_aliases(&t, json_object_get(definition, "aliases"));
+    keep_vectors_shown(target, json_object_get(json_object_get(definition, "settings"), "index"));
 }
 
 /* ---- objects ---- */

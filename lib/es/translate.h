@@ -58,7 +58,9 @@ enum {
 struct translator {
     struct translation *tr;
     unsigned line; /* of the target; 0: before 6.0, nothing is translated */
+    int version;   /* of the target, where it is Elasticsearch: 902 is 9.2; else 0 */
     int origin;    /* the major version that it was made by, 2 for all before 5.0; 0: not known */
+    long created;  /* the same as engines count it, since 8.11 by other steps; 0: not known */
     bool no_lifecycle; /* the target has no lifecycle policies */
     bool flat_objects; /* it has that type of fields */
     bool keeps_types;  /* a mapping type may stay */

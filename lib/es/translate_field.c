@@ -291,6 +291,35 @@ static void translate_flattened(struct translator *t, const char *path, json_t *
             drop(t, path, field, dropped[i], "flat_object has no such parameter");
 }
 
+#define VECTORS_INDEXED 8500000   /* since 8.11, unless it is said otherwise */
+#define VECTORS_QUANTIZED 8505000 /* since 8.14 */
+
+/* What is not said of a vector has another meaning since: then it is said. An index that refuses a
+ * vector of zeros, which it never indexed, would be another one. */
+static void translate_dense_vector(struct translator *t, const char *path, json_t *field)
+{
+    const json_t *index = json_object_get(field, "index");
+    if (t->created == 0 || t->created >= VECTORS_QUANTIZED ||
+        strcmp(translate_text(field, "type"), "dense_vector") != 0)
+        return;
+    bool indexed = index == NULL ? t->created >= VECTORS_INDEXED : !translate_is_off(index);
+    if (!indexed && index == NULL && t->version >= 811) {
+        translator_change(t,
+                          "field %s: `index` is set to false, which vectors had by default before "
+                          "8.11",
+                          path);
+        json_object_set_new(field, "index", json_false());
+    } else if (indexed && json_object_get(field, "index_options") == NULL && t->version >= 814) {
+        translator_change(t,
+                          "field %s: `index_options` are set to hnsw, which vectors had by default "
+                          "before 8.14",
+                          path);
+        json_object_set_new(
+            field, "index_options",
+            json_pack("{s:s, s:i, s:i}", "type", "hnsw", "m", 16, "ef_construction", 100));
+    }
+}
+
 static void translate_type(struct translator *t, const char *path, json_t *field)
 {
     translate_multi_field(t, path, field);
@@ -301,6 +330,7 @@ static void translate_type(struct translator *t, const char *path, json_t *field
     translate_completion(t, path, field);
     translate_geo_point(t, path, field);
     translate_flattened(t, path, field);
+    translate_dense_vector(t, path, field);
     const char *type = translate_text(field, "type");
     if (strcmp(type, "text") == 0 || strcmp(type, "keyword") == 0)
         translate_string_parameters(t, path, field);

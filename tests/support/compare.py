@@ -13,7 +13,7 @@ What must hold:
   - Sources are equal as JSON: numbers by their exact value and by whether they are integers.
   - Nothing is written to either cluster, but that the indices are refreshed.
 
-Engines from Elasticsearch 2.4 to 8.x and all of OpenSearch. What was translated from before 6.0 is not
+Engines from Elasticsearch 2.4 to 9.x and all of OpenSearch. What was translated from before 6.0 is not
 compared here (mappings, settings, filters of aliases, templates): `tandemctl verify` does that.
 
 SPDX-License-Identifier: Apache-2.0
@@ -70,6 +70,8 @@ class Line:
         self.types = not opensearch and version < (7,)  # mappings are wrapped in them
         self.typeless = opensearch and version >= (2,) or not opensearch and version >= (8,)
         self.es8 = not opensearch and version >= (8,)
+        self.es9 = not opensearch and version >= (9,)
+        self.hides_vectors = not opensearch and version >= (9, 2)  # unless it is asked for them
         self.opensearch = opensearch
         self.old = not opensearch and version < (6,)  # no sequence numbers
         self.no_policies = False  # it has no lifecycle policies like Elasticsearch's; see Cluster
@@ -89,6 +91,7 @@ TRANSLATED = (
     ("setting", "index.*.slowlog.level", "es8", "removed in 8.0"),
     ("setting", "index.max_adjacency_matrix_filters", "es8", "removed in 8.0"),
     ("setting", "index.merge.policy.reclaim_deletes_weight", "es8", "removed in 8.0"),
+    ("setting", "index.mapping.exclude_source_vectors", "es9", "documents that show their vectors go on doing so"),
     ("setting", "index.merge.policy.max_merge_at_once_explicit", "opensearch", "removed in OpenSearch 2"),
     ("setting", "index.lifecycle.*", "no_policies", "there are none to be named"),
     ("lifecycle policy", "*", "no_policies", "there are none"),
@@ -103,6 +106,7 @@ TRANSLATED = (
     ("mapping", "*boost", "es8", "removed in 8.0"),
     ("mapping", "*index_options", "es8", "removed in 8.0 where it had no effect"),
     ("mapping", "*format", "es8", "formats have names with underscores"),
+    ("mapping", "*.index", "es9", "what was the default of a vector is said"),
     ("mapping", "dynamic_templates", "all", "include_in_all was removed in 7.0"),
     ("mapping", "dynamic_date_formats", "es8", "formats have names with underscores"),
 )
@@ -195,7 +199,7 @@ class Cluster:
         if parts.username:
             secret = "%s:%s" % (parts.username, parts.password)
             self.headers["Authorization"] = "Basic " + base64.b64encode(secret.encode()).decode()
-        version = self.ask("GET", "/")["version"]
+        version = self.ask("GET", "/", absent={}).get("version") or {"number": self._version_of_nodes()}
         self.opensearch = version.get("distribution") == "opensearch"
         self.version = tuple(int(part) for part in version["number"].split("-")[0].split("."))
         self.line = Line(self.opensearch, self.version)
@@ -206,6 +210,11 @@ class Cluster:
 
     def __exit__(self, *_):
         self.connection.close()
+
+    def _version_of_nodes(self):
+        """Elasticsearch 9 without its modules has no GET /."""
+        nodes = self.ask("GET", "/_nodes?filter_path=nodes.*.version")["nodes"].values()
+        return next(iter(nodes))["version"]
 
     def ask(self, method, path, body=None, parse=json.loads, absent=None):
         """The parsed answer; ABSENT, when given, is returned where the engine has no such thing."""
@@ -239,7 +248,8 @@ class Cluster:
         body = {"size": PAGE, "sort": ["_doc"], "version": True, "query": {"match_all": {}}, "_source": True}
         if not self.line.old:
             body["seq_no_primary_term"] = True
-        page = self.ask("POST", "/%s/_search?scroll=2m" % quoted, body, parse_exactly)
+        vectors = "&_source_exclude_vectors=false" if self.line.hides_vectors else ""
+        page = self.ask("POST", "/%s/_search?scroll=2m%s" % (quoted, vectors), body, parse_exactly)
         while True:
             shards = page["_shards"]
             if shards["failed"] != _Number("0"):
@@ -287,7 +297,19 @@ def _equal(one, other):
     return type(one) is type(other) and one == other
 
 
-def _document_differences(index, hit, other, base):
+def _nearly(one, other):
+    """Vectors that are equal but for the last bit: an engine that keeps direction and length apart multiplies."""
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_nearly, one, other))
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_nearly(one[key], other[key]) for key in one)
+    if isinstance(one, _Number) and isinstance(other, _Number):
+        a, b = float(str(one)), float(str(other))
+        return abs(a - b) <= 1e-6 * max(abs(a), abs(b))
+    return _equal(one, other)
+
+
+def _document_differences(index, hit, other, base, vectors):
     """One document that is on both sides."""
     id = hit["_id"]
     if hit.get("_routing") != other.get("_routing"):
@@ -303,7 +325,8 @@ def _document_differences(index, hit, other, base):
         yield from _version_differences(index, hit, other, base)
     for field, one, two in _differing_fields(hit.get("_source", ABSENT),
                                              other.get("_source", ABSENT)):
-        yield Difference("document", index, id, field or "_source", one, two)
+        if not (vectors and isinstance(one, list) and _nearly(one, two)):
+            yield Difference("document", index, id, field or "_source", one, two)
 
 
 def _version_differences(index, hit, other, base):
@@ -334,12 +357,13 @@ def _pairs(ours, theirs):
     return pairs + [(None, hit) for hit in left.values()]
 
 
-def compare_documents(primary, standby, index, base):
+def compare_documents(primary, standby, index, base, vectors=False):
+    """vectors: some of its numbers are components of vectors."""
     ours, theirs = _by_id(primary.documents(index)), _by_id(standby.documents(index))
     for id in sorted(set(ours) | set(theirs)):
         for hit, other in _pairs(ours.get(id, []), theirs.get(id, [])):
             if hit is not None and other is not None:
-                yield from _document_differences(index, hit, other, base)
+                yield from _document_differences(index, hit, other, base, vectors)
             else:
                 yield Difference("document", index, id, None,
                                  ABSENT if hit is None else hit.get("_source"),
@@ -399,7 +423,8 @@ def compare_index(primary, standby, index, is_open, base):
     if primary.line.old or _all_settings(standby, quoted).get("index.gc_deletes") == CLIENT_VERSIONS:
         base = None
     if is_open:
-        yield from compare_documents(primary, standby, index, base)
+        vectors = primary.line.hides_vectors and "dense_vector" in json.dumps(_mappings(primary, quoted))
+        yield from compare_documents(primary, standby, index, base, vectors)
 
 
 def compare_indices(primary, standby, base):
@@ -429,11 +454,19 @@ def _flat(settings, prefix=""):
     return found
 
 
+# Since 9.2 Elasticsearch says of templates and pipelines when they were made and changed there.
+DATES = ("created_date", "created_date_millis", "modified_date", "modified_date_millis")
+
+
+def _without_dates(objects):
+    return {name: {key: part for key, part in value.items() if key not in DATES} for name, value in objects.items()}
+
+
 def _composable(path, list_name, object_name):
     """Answers that are a list of {name, object}; engines before 7.8 have none."""
     def read(cluster):
         answer = cluster.ask("GET", path, absent={})
-        found = {entry["name"]: entry[object_name] for entry in answer.get(list_name, [])}
+        found = _without_dates({entry["name"]: entry[object_name] for entry in answer.get(list_name, [])})
         for each in found.values():
             if "settings" in each.get("template", {}):
                 each["template"]["settings"] = _flat(each["template"]["settings"])
@@ -462,7 +495,7 @@ GLOBALS = (
                                    "index_template")),
     ("component template", _composable("/_component_template?flat_settings=true",
                                        "component_templates", "component_template")),
-    ("pipeline", _named("/_ingest/pipeline")),
+    ("pipeline", lambda cluster: _without_dates(cluster.ask("GET", "/_ingest/pipeline", absent={}))),
     ("stored script", _scripts),
     ("lifecycle policy", _policies),
 )
@@ -470,12 +503,10 @@ GLOBALS = (
 
 def legacy_templates_wait(standby):
     """True where a standby takes no legacy templates before it is released (docs/metadata.md)."""
-    version = standby.ask("GET", "/", absent={}).get("version", {})
-    if version.get("distribution") == "opensearch" or "number" not in version:
+    if standby.opensearch:
         return False
-    major, minor = (int(part) for part in version["number"].split(".")[:2])
     state = standby.ask("GET", "/.tandem/_doc/standby", absent={}).get("_source", {}).get("state")
-    return state == "standby" and (major >= 8 or (major, minor) < (7, 8))
+    return state == "standby" and (standby.version >= (8,) or standby.version < (7, 8))
 
 
 def compare_globals(primary, standby):

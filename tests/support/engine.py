@@ -22,11 +22,13 @@ SPDX-License-Identifier: Apache-2.0
 
 import argparse
 import fcntl
+import functools
 import glob
 import hashlib
 import http.client
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -91,6 +93,10 @@ KINDS = {
         "transport": "transport.tcp.port", "logging": "yml"},
     "elasticsearch-8.8": {
         "how": "zip", "version": "8.8.2",
+        "settings": {"xpack.security.enabled": "false",
+                     "action.destructive_requires_name": "false"}},
+    "elasticsearch-9.2": {
+        "how": "zip", "version": "9.2.4", "java": "vector",
         "settings": {"xpack.security.enabled": "false",
                      "action.destructive_requires_name": "false"}},
 }
@@ -291,6 +297,44 @@ def _java_home():
     return os.path.dirname(os.path.dirname(os.path.realpath(java)))
 
 
+def _has_vector(home):
+    """True of a Java of 21 or later that has the incubator's vector module."""
+    try:
+        with open(os.path.join(home, "release")) as file:
+            release = file.read()
+        version = re.search(r'^JAVA_VERSION="(\d+)', release, re.MULTILINE)
+        modules = subprocess.run([os.path.join(home, "bin", "java"), "--list-modules"],
+                                 capture_output=True, text=True).stdout
+    except OSError:
+        return False
+    return version is not None and int(version.group(1)) >= 21 and "jdk.incubator.vector" in modules
+
+
+@functools.lru_cache(maxsize=None)
+def vector_java_home():
+    """The home of a Java that Elasticsearch 9 starts with, or None. Debian 12 has no package of one."""
+    homes = [os.environ.get("JAVA_HOME") or "/none"] + sorted(glob.glob("/usr/lib/jvm/*"))
+    return next((home for home in homes if _has_vector(home)), None)
+
+
+def missing(kind):
+    """Why the engine KIND cannot run on this machine; None if it can."""
+    if KINDS[kind].get("java") == "vector" and vector_java_home() is None:
+        return ("%s needs a Java of 21 or later with the module jdk.incubator.vector; none is in "
+                "JAVA_HOME or /usr/lib/jvm" % kind)
+    return None
+
+
+def _java_of(kind, program):
+    """The home of the Java that KIND runs with."""
+    wanted = KINDS[kind].get("java")
+    if wanted == "11":
+        return os.path.join(program, "java")
+    if missing(kind):
+        raise RuntimeError(missing(kind))
+    return vector_java_home() if wanted == "vector" else _java_home()
+
+
 def _write(path, text):
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "w") as file:
@@ -352,7 +396,7 @@ class Engine:
 
     def _zip(self, program):
         home, config = os.path.join(program, "home"), os.path.join(self.folder, "config")
-        java = os.path.join(program, "java") if "java" in KINDS[self.kind] else _java_home()
+        java = _java_of(self.kind, program)
         values = dict(self._all_settings())
         values["path.data"] = os.path.join(self.folder, "data")
         values["path.logs"] = os.path.join(self.folder, "logs")

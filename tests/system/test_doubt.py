@@ -190,6 +190,29 @@ def test_a_5xx_is_passed_on_and_unknown(tandem, index, status, action, executed)
     check(tandem, index, executed)
 
 
+TIMED_OUT = ["timeout_exception", "process_cluster_event_timeout_exception", "receive_timeout_transport_exception"]
+
+
+@pytest.mark.parametrize("type", TIMED_OUT)
+@pytest.mark.parametrize("executed", [False, True])
+def test_a_time_out_is_unknown_where_it_says_429(tandem, index, type, executed):
+    """Elasticsearch since 9.0."""
+    kinds = [write.kind for write in WRITES if write.kind != "bulk"]  # of that, the items say it
+    prepare(tandem, index)
+    fault(tandem.a, index, "execute_then_status" if executed else "status", status=429, type=type)
+    for write in WRITES[:-1]:
+        told(write.send(tandem, index), 429, "unknown")
+    check(tandem, index, executed, kinds)
+
+
+def test_a_definition_that_timed_out_is_unknown_where_it_says_429(tandem, index):
+    tandem.a.fault("execute_then_status", status=429, type=TIMED_OUT[1], method="PUT", prefix="/%s/_mapping" % index)
+    answer = tandem.request("PUT", "/%s/_mapping" % index, {"properties": {"n": {"type": "byte"}}})
+    assert (answer.status, answer.headers.get("x-tandem-outcome")) == (429, "unknown"), answer
+    tandem.put(index, "x", {"n": 1})
+    settled(tandem, index)
+
+
 @pytest.mark.parametrize("action", ["late", "hang"])
 def test_a_write_that_is_executed_after_the_answer_is_found_by_the_watch_list(tandem, index, action):
     prepare(tandem, index)

@@ -16,7 +16,7 @@ import shutil
 import pytest
 
 from processes import wait_until
-from tandem import FREES
+from tandem import CATCH_UP_S, FREES
 from test_mixed_workload import opensearch
 from workload import Workload
 
@@ -58,10 +58,10 @@ def victims(tandem, chance, rounds, engine_every):
             yield chance.choice([tandem.proxy, tandem.replicator])
 
 
-def kill_rounds(tandem, seed, rounds, engine_every):
+def kill_rounds(tandem, seed, rounds, engine_every, **kinds):
     """Kills somebody each round, once the workload went on since the last; the workload, and whether the primary was hit."""
     chance = random.Random(seed)
-    workload = Workload(seed, opensearch(tandem.url), operations=ENDLESS, tolerant=True)
+    workload = Workload(seed, opensearch(tandem.url), operations=ENDLESS, tolerant=True, **kinds)
     workload.prepare()
     workload.start()
     chosen = list(victims(tandem, chance, rounds, engine_every))
@@ -83,15 +83,15 @@ def wait_progress(tandem, workload, writes):
     wait_until(lambda: sum(workload.tally.values()) >= before + writes, 120, "the writers go on")
 
 
-def check(tandem, workload, primary_was_hit):
-    tandem.wait_caught_up()
+def check(tandem, workload, primary_was_hit, catch_up_s):
+    tandem.wait_caught_up(catch_up_s)
     unexpected = [text for text in workload.unexpected
                   if not (primary_was_hit and NOT_LOADED_YET.search(text))]
     assert not unexpected, unexpected[:5]
     workload.check_ledger(tandem)
     tandem.wait_equal()
     check_journal(tandem)
-    rewind(tandem)
+    rewind(tandem, catch_up_s)
 
 
 def check_journal(tandem):
@@ -99,18 +99,19 @@ def check_journal(tandem):
     tandem.ctl("journal", "check")  # fails the test unless it ends with 0
 
 
-def rewind(tandem):
+def rewind(tandem, catch_up_s):
     """C6: a replicator that lost its own files and its place on the standby replays everything; nothing changes."""
     tandem.replicator.stop()
     shutil.rmtree(os.path.join(tandem.folder, "standby-" + tandem.replicator.standby))
     tandem.replicator.start()
-    tandem.wait_caught_up()
+    tandem.wait_caught_up(catch_up_s)
     tandem.wait_equal()
 
 
-def kill_and_check(tandem, seed, rounds, engine_every):
+def kill_and_check(tandem, seed, rounds, engine_every, catch_up_s=CATCH_UP_S, **kinds):
+    """KINDS: what the workload may do, where an engine can't do it all."""
     resources = Resources(tandem)
-    check(tandem, *kill_rounds(tandem, seed, rounds, engine_every))
+    check(tandem, *kill_rounds(tandem, seed, rounds, engine_every, **kinds), catch_up_s)
     resources.check()
 
 

@@ -150,6 +150,8 @@ def of_seven(old):
 
 seven = migration("elasticsearch-7.10", "opensearch-2.19", of_seven)
 seven_to_eight = migration("elasticsearch-7.10", "elasticsearch-8.8", of_seven, plain=True)
+seven_to_nine = migration("elasticsearch-7.10", "elasticsearch-9.2", of_seven, plain=True)
+eight_to_nine = migration("elasticsearch-8.8", "elasticsearch-9.2", of_seven, plain=True, major=8)
 
 
 def test_elasticsearch_7_to_opensearch_2(seven, seed):
@@ -162,6 +164,16 @@ def test_elasticsearch_7_to_opensearch_2(seven, seed):
 
 def test_elasticsearch_7_to_elasticsearch_8(seven_to_eight, seed):
     announced = migrate(seven_to_eight, seed, scripts=False, pipelines=False)
+    assert {each["result"] for each in announced.values()} == {"as it is"}, announced
+
+
+def test_elasticsearch_7_to_elasticsearch_9(seven_to_nine, seed):
+    announced = migrate(seven_to_nine, seed, scripts=False, pipelines=False)
+    assert {each["result"] for each in announced.values()} == {"as it is"}, announced
+
+
+def test_elasticsearch_8_to_elasticsearch_9(eight_to_nine, seed):
+    announced = migrate(eight_to_nine, seed, scripts=False, pipelines=False)
     assert {each["result"] for each in announced.values()} == {"as it is"}, announced
 
 

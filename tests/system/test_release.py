@@ -256,7 +256,7 @@ def line(request, clusters, run_folder):
 @pytest.mark.long
 @pytest.mark.limit(400)
 @pytest.mark.parametrize("line", [
-    "6.8", "7.10", "8.8"], indirect=True)
+    "6.8", "7.10", "8.8", "9.2"], indirect=True)
 def test_release_of_elasticsearch(line):
     version, tandem = line
     must(tandem.url, "PUT", "/_template/waits", {

@@ -89,10 +89,35 @@ static void what_engines_and_tandem_make_is_not_replicated(void **state)
     assert_false(is_replicated("logs", "{'phases':{},'_meta':{'managed':true}}"));
 }
 
+#define DATES "'created_date_millis':1796031118853,'modified_date_millis':1796031118853"
+
+static void an_engines_own_dates_are_left_out(void **state)
+{
+    (void)state;
+    finds("pipeline", "{'p':{'processors':[]," DATES "}}", "{'p':{'processors':[]}}");
+    finds("index_template",
+          "{'index_templates':[{'name':'t','index_template':{'index_patterns':['a-*']," DATES
+          "}}]}",
+          "{'t':{'index_patterns':['a-*']}}");
+    finds("component_template",
+          "{'component_templates':[{'name':'c','component_template':{'template':{},"
+          "'created_date':'2026','modified_date':'2026'," DATES "}}]}",
+          "{'c':{'template':{}}}");
+}
+
+static void names_of_objects_are_their_own(void **state)
+{
+    (void)state;
+    finds("pipeline", "{'created_date':{'processors':[]}}", "{'created_date':{'processors':[]}}");
+    finds("script", "{'s':{'lang':'x','source':'y'}}", "{'s':{'lang':'x','source':'y'}}");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(objects_are_listed_or_named),
+        cmocka_unit_test(an_engines_own_dates_are_left_out),
+        cmocka_unit_test(names_of_objects_are_their_own),
         cmocka_unit_test(of_a_policy_counts_what_it_says),
         cmocka_unit_test(what_newer_engines_write_out_reads_alike),
         cmocka_unit_test(what_engines_and_tandem_make_is_not_replicated),

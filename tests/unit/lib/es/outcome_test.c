@@ -225,6 +225,9 @@ static void every_judgement_has_its_case(void **state)
         {415, "{}", OUTCOME_REFUSED},
         {429, FAILED("es_rejected_execution_exception"), OUTCOME_REFUSED},
         {429, FAILED("circuit_breaking_exception"), OUTCOME_REFUSED},
+        {429, FAILED("timeout_exception"), OUTCOME_UNKNOWN},
+        {429, FAILED("process_cluster_event_timeout_exception"), OUTCOME_UNKNOWN},
+        {429, FAILED("receive_timeout_transport_exception"), OUTCOME_UNKNOWN},
         {500, FAILED("fail_processor_exception"), OUTCOME_REFUSED},
         {500, FAILED("null_pointer_exception"), OUTCOME_UNKNOWN},
         {500, "{}", OUTCOME_UNKNOWN},
@@ -364,8 +367,13 @@ static void engines_without_numbers_tell_by_version(void **state)
 /* Whatever version a client sets, a row can have its numbers. */
 static void any_version_has_numbers_in_its_order(void **state)
 {
-    static const int64_t versions[] = {0, 1, (INT64_C(1) << 40) - 1, INT64_C(1) << 40,
-                                       1764495600000, 1764495600001, 1764495600000000000,
+    static const int64_t versions[] = {0,
+                                       1,
+                                       (INT64_C(1) << 40) - 1,
+                                       INT64_C(1) << 40,
+                                       1764495600000,
+                                       1764495600001,
+                                       1764495600000000000,
                                        INT64_MAX >> 1};
     uint64_t term_before = 0, term;
     int64_t before = -1, seq_no;
@@ -374,11 +382,16 @@ static void any_version_has_numbers_in_its_order(void **state)
         struct buffer out = {0};
         numbers_of_version(versions[i], &term, &seq_no);
         assert_true(numbers_compare(term, seq_no, term_before, before) > 0);
-        struct record record = {.header = {.kind = RECORD_ROW, .boot = 1, .seq = 1, .timeline = 1,
-                                           .parts = 1},
-                                .row = {.op = ROW_INDEX, .proof = ROW_ANSWERED, .term = term,
-                                        .seq_no = seq_no, .version = versions[i], .id = SPAN("1"),
-                                        .content = CONTENT_JSON, .source = SPAN("{}")}};
+        struct record record = {
+            .header = {.kind = RECORD_ROW, .boot = 1, .seq = 1, .timeline = 1, .parts = 1},
+            .row = {.op = ROW_INDEX,
+                    .proof = ROW_ANSWERED,
+                    .term = term,
+                    .seq_no = seq_no,
+                    .version = versions[i],
+                    .id = SPAN("1"),
+                    .content = CONTENT_JSON,
+                    .source = SPAN("{}")}};
         record_encode(&out, &record); /* stops the program on what it would not read */
         buffer_fini(&out);
         term_before = term;

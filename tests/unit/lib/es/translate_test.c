@@ -69,6 +69,37 @@ static void settings_that_were_removed_are_left_out(void **state)
     stays(&ES6, "{'mapper':{'dynamic':'true'}}", "{}");
 }
 
+#define MADE_BY(version) "{'version':{'created':'" version "'}}"
+#define VECTOR(more) "{'properties':{'v':{'type':'dense_vector','dims':3" more "}}}"
+#define HNSW ",'index_options':{'type':'hnsw','m':16,'ef_construction':100}"
+#define SHOWS "{'version':{'created':'8080299'},'mapping':{'exclude_source_vectors':'false'}}"
+
+static void vectors_keep_the_meaning_that_they_had(void **state)
+{
+    (void)state;
+    becomes(&ES9, MADE_BY("8080299"), VECTOR(""), SHOWS, VECTOR(",'index':false"), "before 8.11");
+    becomes(&ES9, MADE_BY("8080299"), VECTOR(",'index':true"), SHOWS, VECTOR(",'index':true" HNSW),
+            "before 8.14");
+    becomes(&ES9, "{'version':{'created':'8503000'}}", VECTOR(""),
+            "{'version':{'created':'8503000'},'mapping':{'exclude_source_vectors':'false'}}",
+            VECTOR(HNSW), "before 8.14");
+    stays(&ES9, MADE_BY("9039003"), VECTOR(""));
+    stays(&ES8, MADE_BY("7100299"), VECTOR(""));
+}
+
+static void documents_that_show_their_vectors_go_on_doing_so(void **state)
+{
+    (void)state;
+    becomes(&ES9, "{'version':{'created':'8080299'},'mapping':{'ignore_malformed':'true'}}", "{}",
+            "{'version':{'created':'8080299'},'mapping':{'ignore_malformed':'true',"
+            "'exclude_source_vectors':'false'}}",
+            "{}", NULL);
+    stays(&ES9, MADE_BY("9039003"), "{}");
+    stays(&ES9, SHOWS, "{}");
+    stays(&ES8, MADE_BY("8080299"), "{}");
+    stays(&OS2, MADE_BY("7100299"), "{}");
+}
+
 #define ANALYZER(filters)                                                                          \
     "{'analysis':{'analyzer':{'a':{'tokenizer':'standard','filter':" filters "}}}}"
 
@@ -276,6 +307,8 @@ int main(void)
         cmocka_unit_test(the_default_mapping_goes),
         cmocka_unit_test(several_types_are_refused),
         cmocka_unit_test(settings_that_were_removed_are_left_out),
+        cmocka_unit_test(vectors_keep_the_meaning_that_they_had),
+        cmocka_unit_test(documents_that_show_their_vectors_go_on_doing_so),
         cmocka_unit_test(names_of_filters_follow),
         cmocka_unit_test(limits_are_raised_to_what_analysis_needs),
         cmocka_unit_test(a_similarity_that_is_gone_is_refused),

@@ -20,8 +20,8 @@
 
 static const struct es_engine ES5 = {false, 5, 6, true}, ES6 = {false, 6, 8, false},
                               ES7 = {false, 7, 17, false}, ES8 = {false, 8, 8, false},
-                              OS1 = {true, 1, 3, false}, OS2 = {true, 2, 19, false},
-                              OS20 = {true, 2, 0, false};
+                              ES9 = {false, 9, 2, false}, OS1 = {true, 1, 3, false},
+                              OS2 = {true, 2, 19, false}, OS20 = {true, 2, 0, false};
 
 /* JSON with ' for ". */
 static inline json_t *parse(const char *text)

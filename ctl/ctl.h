@@ -86,5 +86,6 @@ enum ctl_exit ctl_wait(struct ctl *ctl);
 enum ctl_exit ctl_migrate_check(struct ctl *ctl);
 enum ctl_exit ctl_history(struct ctl *ctl);
 enum ctl_exit ctl_check(struct ctl *ctl);
+enum ctl_exit ctl_hold(struct ctl *ctl);
 
 #endif

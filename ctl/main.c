@@ -50,6 +50,8 @@ static const char help[] =
     "  parked drop --seq N | --all     give them up for good    [--standby NAME]\n"
     "  check [NAME] [--json]           could NAME take the primary's place now? All that is in the way\n"
     "  history [--json] [--all]        what was decided, by whom, and what came of it\n"
+    "  hold [--max TIME]               let all writes wait in the proxy, reads go on; until --end, or "
+    "its time is over\n"
     "  adopt                           go on without the journal that was lost; every index is "
     "filling then\n"
     "  journal dump [--from SEQ] [--index I] [--id X]\n"
@@ -224,6 +226,7 @@ static const struct {
     bool needs_settings;
 } commands[] = {
     {"status", ctl_status, true},
+    {"hold", ctl_hold, true},
     {"adopt", ctl_adopt, true},
     {"pause", ctl_pause, true},
     {"resume", ctl_resume, true},

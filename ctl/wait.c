@@ -55,7 +55,8 @@ static void see_goal(struct waiting *waiting)
     ask(&waiting->settings->proxy_admin, "GET", "/_tandem/status", &proxy);
     if (proxy.exit != CTL_DONE)
         waiting->silent++;
-    else if (strcmp(json_text(proxy.json, "state", ""), "active") == 0)
+    else if (strcmp(json_text(proxy.json, "state", ""), "active") == 0 ||
+             strcmp(json_text(proxy.json, "state", ""), "holding") == 0)
         take_goal(waiting, proxy.json);
     else
         say_once(waiting, "the proxy is not active yet");

@@ -14,6 +14,7 @@
 #include "proxy/documents.h"
 #include "proxy/doubt.h"
 #include "proxy/follower.h"
+#include "proxy/hold.h"
 #include "proxy/names.h"
 #include "proxy/sweep.h"
 #include "proxy/trace.h"
@@ -227,6 +228,8 @@ uint64_t core_tick(struct core *core)
     uint64_t next = now + 100000, at;
     ask_engine(core, now);
     names_tick(core->names, now);
+    at = hold_tick(core->hold, now);
+    next = at < next ? at : next;
     at = follower_tick(core->follower, now);
     next = at < next ? at : next;
     bool known = core->catalog.newest != NULL && core->engine.known;
@@ -285,6 +288,7 @@ enum status core_init(struct core *core, char *why, size_t why_size)
     es_call_init(&core->engine_call);
     es_call_init(&core->trace_call);
     core->names = names_new(core);
+    core->hold = hold_new(core);
     core->documents = documents_new(core);
     pthread_mutex_init(&core->notes_lock, NULL);
     status = sequencer_new(core, &core->sequencer);
@@ -308,6 +312,7 @@ void core_fini(struct core *core)
     follower_free(core->follower);
     sequencer_free(core->sequencer);
     names_free(core->names);
+    hold_free(core->hold);
     documents_free(core->documents);
     pthread_mutex_destroy(&core->notes_lock);
     catalog_box_fini(&core->catalog);

@@ -27,6 +27,7 @@ struct sweeps;
 struct sweep_notes;
 struct documents;
 struct names;
+struct hold;
 
 enum proxy_state {
     PROXY_STARTING,   /* the primary's state was not read yet */
@@ -50,6 +51,7 @@ struct core {
     struct doubt *doubt;
     struct sweeps *sweeps;
     struct names *names;
+    struct hold *hold;
     struct documents *documents;
     struct catalog_box catalog;  /* the newest one; catalog_get() */
     struct engine engine;        /* written once by the follower before PROXY_ACTIVE */

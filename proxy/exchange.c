@@ -5,8 +5,9 @@
  *     READING -> HELD -> INTENDING -> FORWARDING -> CONFIRMING -> CAPTURING
  *                                                         -> JOURNALING -> REPLYING
  *
- *     HELD        only while a change of definitions is under way on one of its names, or, where
- *                 clients set the versions, another write of one of its documents
+ *     HELD        only under a hold (hold.h), while a change of definitions is under way on one of
+ *                 its names, or, where clients set the versions, another write of one of its
+ *                 documents
  *     CONFIRMING  only where the life that was hit is not certain
  *     CAPTURING   only where the answer does not hold the resulting document
  *
@@ -39,7 +40,7 @@
 
 enum exchange_state {
     EXCHANGE_READING,    /* the request is still arriving */
-    EXCHANGE_HELD,       /* a change of definitions on its names is under way */
+    EXCHANGE_HELD,       /* under a hold, or a change of definitions on its names is under way */
     EXCHANGE_FINDING,    /* a write by query: what it may touch is being read */
     EXCHANGE_INTENDING,  /* complete and valid; its intent is not durable yet */
     EXCHANGE_FORWARDING, /* with the primary; its answer is not complete */
@@ -92,6 +93,9 @@ static void exchange_reply_now(struct exchange *ex)
     if (ex->in_turn)
         documents_leave(ex->core->documents, &ex->documents);
     ex->in_turn = false;
+    if (ex->entered)
+        hold_leave(ex->core->hold);
+    ex->entered = false;
     exchange_set_state(ex, EXCHANGE_REPLYING);
     (void)FAILPOINT("P9");
     ex->ports->reply(ex->ctx, ex);
@@ -336,7 +340,8 @@ static bool prepare(struct exchange *ex)
                                          : request_prepare_metadata(ex);
 }
 
-void exchange_start(struct exchange *ex)
+/* It is its turn, be it at once or behind a hold. */
+static void exchange_begin(struct exchange *ex)
 {
     bool metadata = ex->op.class == OP_METADATA;
     if (exchange_refused(ex)) {
@@ -364,7 +369,32 @@ void exchange_start(struct exchange *ex)
         exchange_admitted(ex);
         return;
     }
-    exchange_set_state(ex, EXCHANGE_HELD);
+    if (ex->state == EXCHANGE_READING)
+        exchange_set_state(ex, EXCHANGE_HELD);
+}
+
+static void exchange_on_released(struct hold_use *use)
+{
+    struct exchange *ex = (struct exchange *)((char *)use - offsetof(struct exchange, hold));
+    if (ex->owner != NULL) {
+        exchange_begin(ex);
+        return;
+    }
+    /* Its client gave up, and has perhaps sent it again: it must not be written twice. */
+    reply_error(&ex->reply, 503, "tandem_held_too_long", "not-applied",
+                "the client has gone while writes were held; nothing was sent");
+    exchange_reply_now(ex);
+}
+
+void exchange_start(struct exchange *ex)
+{
+    ex->hold = (struct hold_use){
+        .loop = ex->loop, .bytes = ex->body.size, .on_released = exchange_on_released};
+    ex->entered = true;
+    if (hold_enter(ex->core->hold, &ex->hold))
+        exchange_begin(ex);
+    else
+        exchange_set_state(ex, EXCHANGE_HELD);
 }
 
 /* ---- 3. rows and outcome durable, then the client ---- */

@@ -30,6 +30,8 @@
 #include "proxy/endpoints.h"
 #include "proxy/follower.h"
 #include "proxy/history_journal.h"
+#include "proxy/hold.h"
+#include "proxy/orders.h"
 #include "proxy/replicators.h"
 #include "proxy/report.h"
 #include "proxy/trace.h"
@@ -52,6 +54,7 @@ struct program {
     struct history_journal *history;
     struct admin *admin;
     struct report report;
+    struct orders orders;
     struct loop_timer tick, retention;
     struct event signals[3];
     pthread_t drainer;
@@ -124,14 +127,6 @@ static void answer_metrics(struct admin_request *request, void *arg)
     buffer_fini(&text);
 }
 
-static void answer_adopt(struct admin_request *request, void *arg)
-{
-    struct program *program = arg;
-    follower_adopt(program->core.follower);
-    history_journal_add(program->history, "adopt", "the cluster that answers now is the primary",
-                        request, json_pack("{s:b}", "adopted", 1));
-}
-
 static bool start_admin(struct program *program, char *why, size_t why_size)
 {
     const struct conf_address *at = &program->settings->proxy_admin;
@@ -148,10 +143,11 @@ static bool start_admin(struct program *program, char *why, size_t why_size)
     admin_route(program->admin, ADMIN_VIEWER, "GET", "/_tandem/metrics", answer_metrics,
                 &program->report);
     admin_route(program->admin, ADMIN_VIEWER, "GET", "/metrics", answer_metrics, &program->report);
-    admin_route(program->admin, ADMIN_ADMIN, "POST", "/_tandem/adopt", answer_adopt, program);
     admin_route(program->admin, ADMIN_VIEWER, "GET", "/_tandem/history", history_journal_answer,
                 program->history);
     endpoints_route(program->admin, &program->report);
+    program->orders = (struct orders){&program->core, program->history};
+    orders_route(program->admin, &program->orders);
     return true;
 }
 
@@ -175,6 +171,7 @@ static void on_stop(evutil_socket_t sig, short what, void *arg)
     log_info("proxy", "%s: draining, what is under way is finished",
              sig == SIGTERM ? "SIGTERM" : "SIGINT");
     core_set_state(&program->core, PROXY_DRAINING);
+    hold_end(program->core.hold, "the proxy ends");
     workers_drain(program->workers);
     CHECK(pthread_create(&program->drainer, NULL, drain_main, program) == 0);
 }

@@ -11,7 +11,9 @@
 #include "proxy/core.h"
 #include "proxy/doubt.h"
 #include "proxy/follower.h"
+#include "proxy/hold.h"
 #include "proxy/names.h"
+#include "proxy/orders.h"
 #include "proxy/replicators.h"
 #include "proxy/sweep.h"
 #include "proxy/worker.h"
@@ -31,6 +33,10 @@ static const char *state_name(struct core *core)
     bool full = state == PROXY_ACTIVE && sequencer_is_full(core->sequencer);
     if (full || (state != PROXY_DRAINING && atomic_load(&core->identity_wrong)))
         return "readonly";
+    struct hold_info hold;
+    hold_look(core->hold, &hold);
+    if (state == PROXY_ACTIVE && hold.state == HOLD_ON)
+        return "holding";
     return proxy_state_name((enum proxy_state)atomic_load(&core->state));
 }
 
@@ -101,6 +107,15 @@ static void primary_problems(const struct report *report, json_t *problems)
     if (sequencer_is_full(core->sequencer))
         problem(problems, "error", "the journal is full, writes are refused",
                 "make room on its disk, or raise journal.size_max");
+    struct hold_info hold;
+    hold_look(core->hold, &hold);
+    if (hold.state == HOLD_ON) {
+        snprintf(text, sizeof text,
+                 "writes are held (%" PRIu64 " requests, since %" PRIu64
+                 " ms); they go on in %" PRIu64 " ms at the latest",
+                 hold.held, hold.for_us / 1000, hold.ends_in_us / 1000);
+        problem(problems, "notice", text, "to let them go on now: tandemctl hold --end");
+    }
     if (doubt_unprobable(core->doubt) != 0) {
         snprintf(text, sizeof text,
                  "%zu writes in doubt cannot be looked up: their shards have no primary",
@@ -177,6 +192,7 @@ json_t *report_status(const struct report *report)
         indices_status(core, problems, had_content), "standbys",
         replicators_status(report->replicators, problems));
     json_object_set_new(status, "had_content", had_content);
+    json_object_set_new(status, "hold", orders_hold_status(core));
     json_object_set_new(status, "by_query", sweeps_report(core->sweeps));
     json_object_set_new(status, "problems", problems);
     if (catalog != NULL)
@@ -198,8 +214,10 @@ void report_metrics(const struct report *report, struct buffer *out)
     struct core *core = report->core;
     struct journal_info info;
     struct workers_stats w;
+    struct hold_info hold;
     journal_info(core->journal, &info);
     workers_stats(report->workers, &w);
+    hold_look(core->hold, &hold);
     const struct {
         const char *name, *kind, *help;
         uint64_t value;
@@ -236,6 +254,10 @@ void report_metrics(const struct report *report, struct buffer *out)
          atomic_load(&core->copies_failed)},
         {"held_total", "counter", "writes that waited for a change of definitions",
          atomic_load(&core->held)},
+        {"holds_total", "counter", "times that all writes were held", hold.holds},
+        {"hold_requests", "gauge", "writes that a hold keeps waiting now", hold.held},
+        {"hold_longest_us", "gauge", "the longest that one waited, in the last hold",
+         hold.longest_us},
         {"open_intents", "gauge", "writes without an outcome",
          sequencer_open_intents(core->sequencer)},
         {"in_doubt", "gauge", "writes being looked up", doubt_open(core->doubt)},

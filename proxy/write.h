@@ -16,6 +16,7 @@
 #include "proxy/doubt.h"
 #include "proxy/exchange.h"
 #include "proxy/follower.h"
+#include "proxy/hold.h"
 #include "proxy/names.h"
 
 /* Where the row of an applied item comes from. */
@@ -88,6 +89,8 @@ struct exchange {
     size_t use_capacity;
     struct names_use use;
     bool using;
+    struct hold_use hold;
+    bool entered; /* and has not left: hold_leave() is owed */
     struct documents_use documents;
     bool in_turn; /* its documents are not given back yet */
 

@@ -159,7 +159,7 @@ static const struct conf_row rows[] = {
      "Answers of _nodes, _nodes/http and the like name Tandem in place of the nodes, so that clients that sniff do not go around it. Writes that go around it are not replicated."},
 
     {"admin.tokens_file", CONF_PATH, AT(admin_tokens_file), "", RESTART,
-     "Who may use the admin addresses: one principal in a line, ROLE NAME TOKEN; # begins a comment. A viewer looks; an operator also pauses, seeds, verifies, repairs; an admin also releases, drops and adopts. Only its owner may be able to read the file; it is read again at SIGHUP. Empty, and no admin.client_ca_file: whoever reaches the address may do all."},
+     "Who may use the admin addresses: one principal in a line, ROLE NAME TOKEN; # begins a comment. A viewer looks; an operator also pauses, holds, seeds, verifies, repairs; an admin also releases, drops and adopts. Only its owner may be able to read the file; it is read again at SIGHUP. Empty, and no admin.client_ca_file: whoever reaches the address may do all."},
     {"admin.tls_certificate_file", CONF_PATH, AT(admin_tls_certificate_file), "", RESTART,
      "The certificate, with its chain, of the admin addresses (PEM). Empty: plain HTTP, in which a token can be read on its way."},
     {"admin.tls_key_file", CONF_PATH, AT(admin_tls_key_file), "", RESTART,
@@ -204,6 +204,16 @@ static const struct conf_row rows[] = {
     {"primary.retry_interval", CONF_DURATION, AT(primary_retry_interval), "1s", RELOAD,
      "A node that failed gets no requests for this long, unless all have failed.",
      NULL, 10000, 600 * SECOND},
+
+    {"hold.time_max", CONF_DURATION, AT(hold_time_max), "8s", RELOAD,
+     "How long writes may be held (tandemctl hold, and a switch); then they go on as before. Below the time-out of the usual clients (10 s). Reads are never held.",
+     NULL, 100000, 600 * SECOND},
+    {"hold.requests_max", CONF_COUNT, AT(hold_requests_max), "10000", RELOAD,
+     "With more writes than this a hold ends at once, and they go on.",
+     NULL, 1, 10000000},
+    {"hold.bytes_max", CONF_SIZE, AT(hold_bytes_max), "256MB", RELOAD,
+     "With more bytes of bodies than this a hold ends at once, and they go on. Held bodies count for proxy.bodies_max too.",
+     NULL, 1 * KB, 0},
 
     {"journal.folder", CONF_PATH, AT(journal_folder), "/var/lib/tandem/journal", RESTART,
      "Where the journal is kept: on a disk of this machine that honours fsync, outside the primary's zone. What is acknowledged and not yet on a standby is here and nowhere else.",

@@ -85,6 +85,7 @@ struct settings {
     uint64_t proxy_body_rate_min; /* bytes per second; 0: no limit */
     uint64_t proxy_write_timeout;
     uint64_t proxy_hold_timeout;
+    uint64_t hold_time_max, hold_requests_max, hold_bytes_max;
     uint64_t proxy_metadata_timeout;
     uint64_t proxy_drain_timeout;
     bool proxy_rewrite_nodes;

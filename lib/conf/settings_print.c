@@ -20,6 +20,7 @@ static const struct {
     {"admin", "Who may use the admin addresses, of the proxy and of the replicators."},
     {"ctl", "How tandemctl speaks to them."},
     {"primary", "The cluster that applications mean when they talk to Tandem."},
+    {"hold", "Letting all writes wait in the proxy for some seconds, while reads go on."},
     {"journal", "The numbered, durable sequence of what was written."},
     {"follower", "Following the primary's definitions: indices, mappings, templates, pipelines."},
     {"lives", "Telling the lives of an index apart that was deleted and made again."},

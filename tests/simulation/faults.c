@@ -199,6 +199,19 @@ static void fault_write_past(struct sim *sim)
         clients_write_past(sim, 1 + sim_below(sim, 5), false);
 }
 
+static void hold_ends(struct sim *sim, void *arg)
+{
+    (void)arg;
+    proxy_end_hold(sim);
+}
+
+static void fault_hold(struct sim *sim)
+{
+    proxy_hold(sim, 100 * MS + sim_below(sim, 3 * SECOND));
+    if (sim_chance(sim, 500))
+        sim_after(sim, sim_below(sim, 3 * SECOND), PROCESS_PROXY, hold_ends, NULL, NULL);
+}
+
 static void fault_jump(struct sim *sim)
 {
     if (!sim->plan.jumps)
@@ -229,6 +242,7 @@ static void (*const faults[])(struct sim *sim) = {
     fault_admin,
     fault_write_past,
     fault_write_past,
+    fault_hold,
     fault_jump,
 };
 
@@ -254,6 +268,7 @@ void faults_heal(struct sim *sim)
     sim->settings->follower_interval =
         2 * SECOND; /* only the watch list is waited for: no need to look often */
     sim->slow_until_us = 0;
+    proxy_end_hold(sim);
     sim->down_until_us[PRIMARY] = sim->down_until_us[STANDBY] = 0;
     memory_disk_fail(sim->disk, STATUS_OK, 0);
 }

@@ -99,12 +99,43 @@ void proxy_look(struct sim *sim)
     sim_after(sim, commit_delay(sim), PROCESS_PROXY, run_turn, NULL, NULL);
 }
 
+static bool holds(struct sim *sim, struct hold_info *info)
+{
+    hold_look(sim->core.hold, info);
+    return info->state == HOLD_ON;
+}
+
+static void look_at_hold(struct sim *sim)
+{
+    struct hold_info info;
+    if (holds(sim, &info) && info.in_flight == 0 &&
+        sequencer_open_intents(sim->core.sequencer) == 0 && sim->quiet_hold != info.holds) {
+        sim->quiet_hold = info.holds;
+        sim_say(sim, "the hold is quiet");
+    }
+}
+
+void proxy_hold(struct sim *sim, uint64_t max_us)
+{
+    if (!sim->up[PROCESS_PROXY] || !hold_begin(sim->core.hold, max_us))
+        return;
+    sim_say(sim, "writes are held for %" PRIu64 " ms at most", max_us / MS);
+    look_at_hold(sim);
+}
+
+void proxy_end_hold(struct sim *sim)
+{
+    if (sim->up[PROCESS_PROXY] && hold_end(sim->core.hold, "the simulation ended it"))
+        sim_say(sim, "the hold ends");
+}
+
 static void tick(struct sim *sim, void *arg)
 {
     (void)arg;
     uint64_t next = core_tick(&sim->core);
     if (next < sim->now_us + MS)
         next = sim->now_us + MS;
+    look_at_hold(sim);
     if (sim->healed && next < sim->now_us + TICK_QUIET_US)
         next = sim->now_us + TICK_QUIET_US;
     sim_at(sim, next, PROCESS_PROXY, tick, NULL, NULL);
@@ -134,6 +165,7 @@ void proxy_start(struct sim *sim)
     sim_say(sim, "proxy starts");
     sim->up[PROCESS_PROXY] = true;
     sim->died = sim->turn_scheduled = false;
+    sim->quiet_hold = 0;
     for (size_t i = 0; i < SIM_LOOPS; i++)
         sim->loops[i] = (struct sim_loop){.last = &sim->loops[i].first};
     CHECK(journal_open_memory(sim->disk, false, &sim->journal) == STATUS_OK);
@@ -251,6 +283,9 @@ static void port_forward(void *ctx, struct exchange *ex, struct primary_request 
     enum flight_kind kind = request->own_account          ? FLIGHT_OWN
                             : ex->op.class == OP_METADATA ? FLIGHT_METADATA
                                                           : FLIGHT_WRITE;
+    struct hold_info hold;
+    if (kind != FLIGHT_OWN && holds(sim, &hold) && sim->quiet_hold == hold.holds)
+        sim_fail(sim, "HOLD", "a client's write goes to the primary under a hold that was quiet");
     flight_send(sim, PRIMARY, PROCESS_PROXY, kind, request->method, buffer_span(&request->target),
                 field_value(buffer_span(&request->fields), "content-type:"), request->body,
                 forward_on_end, ex);

@@ -133,6 +133,7 @@ struct sim {
     bool turn_scheduled, died; /* the proxy must end: its journal failed */
     uint64_t slow_until_us;    /* commits take long */
     bool records_told;
+    uint64_t quiet_hold; /* number of the hold under which nothing was under way any more */
 
     struct store_memory *store_memory;
     struct store *store;
@@ -225,6 +226,8 @@ void proxy_look(struct sim *sim);
 void proxy_take(struct sim *sim, struct op *op);
 void proxy_client_gone(struct sim *sim, struct op *op);
 void proxy_ask_mark(struct sim *sim);
+void proxy_hold(struct sim *sim, uint64_t max_us);
+void proxy_end_hold(struct sim *sim);
 /* NULL when the proxy has nothing to do, else what it is at. */
 const char *proxy_busy(struct sim *sim);
 

@@ -126,6 +126,10 @@ def test_tokens_have_roles(tandem, tmp_path):
         status, said = asked(tandem.replicator, "/_tandem/release", "POST", TOKENS["operator"])
         assert status == 403 and "admin" in said["error"]["text"], said
         assert asked(tandem.proxy, "/_tandem/adopt", "POST", TOKENS["operator"])[0] == 403
+        assert asked(tandem.proxy, "/_tandem/hold", "POST", TOKENS["viewer"])[0] == 403
+        wait_until(lambda: asked(tandem.proxy, "/_tandem/hold?max_ms=5000", "POST", TOKENS["operator"])[0] == 200, 30, "it holds")
+        assert asked(tandem.proxy, "/_tandem/hold/end", "POST", TOKENS["viewer"])[0] == 403
+        assert asked(tandem.proxy, "/_tandem/hold/end", "POST", TOKENS["operator"])[0] == 200
         # tandemctl reads the file itself where it may, or is told which token to use.
         assert ctl(tandem, "status")[0] in (0, 4), ctl(tandem, "status")
         assert ctl(tandem, "pause", "b")[0] == 0

@@ -151,6 +151,7 @@ def test_a_replay_that_is_cut_at(step, tandem, seed):
     run_step(tandem, seed, tandem.replicator, step)
 
 
+@pytest.mark.long
 @pytest.mark.settings({"journal.keep_size": "64KB", "journal.keep_age": "1s"})
 def test_a_journal_that_is_cut_while_it_is_trimmed(tandem, seed):
     run_step(tandem, seed, tandem.proxy, "R7")

@@ -23,6 +23,7 @@ def sampled(tandem, index, percent, exit_code):
     return report, report["indices"][0]
 
 
+@pytest.mark.long
 def test_a_sample_of_all_finds_what_is_planted(tandem):
     fill(tandem, "whole", 1000)
     url = tandem.standby.url

@@ -1,0 +1,26 @@
+/* orders.h - what operators tell the proxy to do, at its admin address.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef TANDEM_PROXY_ORDERS_H
+#define TANDEM_PROXY_ORDERS_H
+
+#include <jansson.h>
+
+#include "admin/admin.h"
+
+struct core;
+struct history_journal;
+
+struct orders {
+    struct core *core;
+    struct history_journal *history;
+};
+
+/* Adds the paths to ADMIN; ORDERS must outlive it. */
+void orders_route(struct admin *admin, struct orders *orders);
+
+/* The hold, for the status; the caller's. */
+json_t *orders_hold_status(struct core *core);
+
+#endif

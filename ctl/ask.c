@@ -127,6 +127,11 @@ CURL *ask_easy(char *error, long connect_timeout_ms, long timeout_ms)
     return easy;
 }
 
+json_int_t json_number(const json_t *object, const char *name)
+{
+    return json_integer_value(json_object_get(object, name));
+}
+
 const char *json_text(const json_t *object, const char *name, const char *otherwise)
 {
     const char *text = json_string_value(json_object_get(object, name));

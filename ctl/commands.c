@@ -302,7 +302,7 @@ static enum ctl_exit ask_for_seed(const struct standby_settings *standby,
     if (answer.exit == CTL_DONE)
         printf("standby %s: %" JSON_INTEGER_FORMAT
                " to be seeded; tandemctl status shows how far it is\n",
-               standby->name, json_integer_value(json_object_get(answer.json, "asked")));
+               standby->name, json_number(answer.json, "asked"));
     else
         ctl_say("standby %s: %s", standby->name, answer.why);
     enum ctl_exit result = answer.exit;
@@ -345,7 +345,7 @@ static enum ctl_exit list_parked(const struct standby_settings *standby)
     json_array_foreach(parked, at, row)
     {
         printf("standby %s seq %" JSON_INTEGER_FORMAT ": %s %s/%s", standby->name,
-               json_integer_value(json_object_get(row, "seq")), json_text(row, "operation", "row"),
+               json_number(row, "seq"), json_text(row, "operation", "row"),
                json_text(row, "index", "?"), json_text(row, "id", "?"));
         if (json_is_string(json_object_get(row, "routing")))
             printf(" routing %s", json_text(row, "routing", ""));

@@ -66,6 +66,9 @@ void answer_fini(struct answer *answer);
 /* The text of member NAME of OBJECT, or OTHERWISE. */
 const char *json_text(const json_t *object, const char *name, const char *otherwise);
 
+/* Its integer; 0 when there is none. */
+json_int_t json_number(const json_t *object, const char *name);
+
 /* The standby called NAME; without a name (NULL) the only one. NULL: it was said why not. */
 const struct standby_settings *ctl_standby(const struct ctl *ctl, const char *name);
 

@@ -74,8 +74,8 @@ static bool read_chain(struct chain *chain, json_t *entries)
 
 static int by_time(const void *a, const void *b)
 {
-    json_int_t x = json_integer_value(json_object_get(*(json_t *const *)a, "time_us"));
-    json_int_t y = json_integer_value(json_object_get(*(json_t *const *)b, "time_us"));
+    json_int_t x = json_number(*(json_t *const *)a, "time_us");
+    json_int_t y = json_number(*(json_t *const *)b, "time_us");
 
     return (x > y) - (x < y);
 }
@@ -96,7 +96,7 @@ static json_t *sorted(const json_t *entries)
 
 static void show_entry(const json_t *entry)
 {
-    time_t seconds = (time_t)(json_integer_value(json_object_get(entry, "time_us")) / 1000000);
+    time_t seconds = (time_t)(json_number(entry, "time_us") / 1000000);
     struct tm tm;
     char when[32];
     const char *by = text_of(entry, "by"), *from = text_of(entry, "from");

@@ -14,46 +14,42 @@
 
 #define POLL_NS 50000000
 
-static json_int_t number_of(const json_t *hold, const char *name)
+/* Looks at hold number WHICH once. False: some of what was admitted before it is still under way.
+ */
+static bool look(const struct ctl *ctl, json_int_t which, enum ctl_exit *result)
 {
-    return json_integer_value(json_object_get(hold, name));
-}
-
-static enum ctl_exit show_ended(const json_t *hold)
-{
-    ctl_say("the hold ended before all that was under way had: %s; writes go on",
-            json_text(hold, "ended", "nobody knows why"));
-    return CTL_TIMED_OUT;
+    struct answer answer;
+    ask(&ctl->settings->proxy_admin, "GET", "/_tandem/status", &answer);
+    const json_t *hold = json_object_get(answer.json, "hold");
+    bool over = true;
+    if (answer.exit != CTL_DONE) {
+        ctl_say("writes are held, but %s", answer.why);
+        *result = CTL_INCOMPLETE;
+    } else if (strcmp(json_text(hold, "state", ""), "on") != 0 ||
+               json_number(hold, "holds") != which) {
+        ctl_say("the hold ended before all that was under way had: %s; writes go on",
+                json_text(hold, "ended", "nobody knows why"));
+        *result = CTL_TIMED_OUT;
+    } else if (json_is_true(json_object_get(hold, "quiet"))) {
+        printf("Writes are held, and nothing is under way on the primary; %.1f s are left.\n"
+               "To let them go on: tandemctl hold --end\n",
+               (double)json_number(hold, "ends_in_ms") / 1000);
+        *result = CTL_DONE;
+    } else {
+        over = false;
+    }
+    answer_fini(&answer);
+    return over;
 }
 
 /* Until what was admitted before the hold has an outcome. */
 static enum ctl_exit await_quiet(const struct ctl *ctl, json_int_t which)
 {
     const struct timespec pause = {0, POLL_NS};
-    for (;;) {
-        struct answer answer;
-        enum ctl_exit result = CTL_TIMED_OUT;
-        ask(&ctl->settings->proxy_admin, "GET", "/_tandem/status", &answer);
-        const json_t *hold = json_object_get(answer.json, "hold");
-        bool on = strcmp(json_text(hold, "state", ""), "on") == 0 &&
-                  number_of(hold, "holds") == which;
-        if (answer.exit != CTL_DONE) {
-            ctl_say("writes are held, but %s", answer.why);
-            result = CTL_INCOMPLETE;
-        } else if (!on) {
-            result = show_ended(hold);
-        } else if (json_is_true(json_object_get(hold, "quiet"))) {
-            printf("Writes are held, and nothing is under way on the primary; %.1f s are left.\n"
-                   "To let them go on: tandemctl hold --end\n",
-                   (double)number_of(hold, "ends_in_ms") / 1000);
-            result = CTL_DONE;
-        }
-        bool over = answer.exit != CTL_DONE || !on || result == CTL_DONE;
-        answer_fini(&answer);
-        if (over)
-            return result;
+    enum ctl_exit result;
+    while (!look(ctl, which, &result))
         nanosleep(&pause, NULL);
-    }
+    return result;
 }
 
 static enum ctl_exit begin(const struct ctl *ctl, uint64_t max_ms)
@@ -66,7 +62,7 @@ static enum ctl_exit begin(const struct ctl *ctl, uint64_t max_ms)
     ask(&ctl->settings->proxy_admin, "POST", target, &answer);
     enum ctl_exit result = answer.exit;
     if (result == CTL_DONE)
-        result = await_quiet(ctl, number_of(json_object_get(answer.json, "hold"), "holds"));
+        result = await_quiet(ctl, json_number(json_object_get(answer.json, "hold"), "holds"));
     else
         ctl_say("hold: %s", answer.why);
     answer_fini(&answer);
@@ -81,7 +77,7 @@ static enum ctl_exit end(const struct ctl *ctl)
     const json_t *hold = json_object_get(answer.json, "hold");
     if (answer.exit == CTL_DONE)
         printf("Writes go on; at most %" JSON_INTEGER_FORMAT " were held.\n",
-               number_of(hold, "most"));
+               json_number(hold, "most"));
     else
         ctl_say("hold --end: %s", answer.why);
     enum ctl_exit result = answer.exit;
@@ -91,9 +87,8 @@ static enum ctl_exit end(const struct ctl *ctl)
 
 enum ctl_exit ctl_hold(struct ctl *ctl)
 {
-    static const struct option options[] = {{"max", required_argument, NULL, 'm'},
-                                            {"end", no_argument, NULL, 'e'},
-                                            {NULL, 0, NULL, 0}};
+    static const struct option options[] = {
+        {"max", required_argument, NULL, 'm'}, {"end", no_argument, NULL, 'e'}, {NULL, 0, NULL, 0}};
     uint64_t max_us = 0;
     bool ends = false;
     int option;

@@ -285,7 +285,7 @@ static void describe_seed(const json_t *seed, char *text, size_t size)
                  left_s < 120 ? "s" : "min");
     const char *why = json_text(seed, "why", "");
     snprintf(text, size, "being seeded: %.0f %%, %" JSON_INTEGER_FORMAT " documents%s%s%s",
-             done * 100, json_integer_value(json_object_get(seed, "documents")), left,
+             done * 100, json_number(seed, "documents"), left,
              why[0] == '\0' ? "" : "; it waits: ", why);
 }
 

@@ -75,14 +75,10 @@ static bool parse(struct ctl *ctl, struct wish *wish)
 
 /* ---- what was found ---- */
 
-static json_int_t number(const json_t *index, const char *name)
-{
-    return json_integer_value(json_object_get(index, name));
-}
-
 static json_int_t differences_of(const json_t *index)
 {
-    return number(index, "missing") + number(index, "extra") + number(index, "different");
+    return json_number(index, "missing") + json_number(index, "extra") +
+           json_number(index, "different");
 }
 
 static void show_documents(const json_t *index)
@@ -108,7 +104,7 @@ static void show_documents(const json_t *index)
 static bool is_well(const json_t *found)
 {
     bool repaired = json_is_integer(json_object_get(found, "repaired"));
-    return differences_of(found) == 0 || (repaired && number(found, "left") == 0);
+    return differences_of(found) == 0 || (repaired && json_number(found, "left") == 0);
 }
 
 static bool index_is_well(const json_t *index)
@@ -121,7 +117,7 @@ static void show_repaired(const json_t *found)
 {
     if (json_is_integer(json_object_get(found, "repaired")))
         printf("    %" JSON_INTEGER_FORMAT " were made equal, %" JSON_INTEGER_FORMAT " are left\n",
-               number(found, "repaired"), number(found, "left"));
+               json_number(found, "repaired"), json_number(found, "left"));
 }
 
 static void show_definition(const json_t *one)
@@ -151,7 +147,8 @@ static void show_definitions(const char *what, const json_t *found)
     if (differences_of(found) != 0)
         printf("  %s: %" JSON_INTEGER_FORMAT " are missing, %" JSON_INTEGER_FORMAT
                " are extra, %" JSON_INTEGER_FORMAT " differ\n",
-               what, number(found, "missing"), number(found, "extra"), number(found, "different"));
+               what, json_number(found, "missing"), json_number(found, "extra"),
+               json_number(found, "different"));
     else if (json_array_size(json_object_get(found, "waiting")) != 0)
         printf("  %s: equal, but some wait\n", what);
     json_array_foreach(json_object_get(found, "differences"), at, one) show_definition(one);
@@ -171,8 +168,9 @@ static void show_sample(const json_t *index)
     printf("%" JSON_INTEGER_FORMAT " of %" JSON_INTEGER_FORMAT
            " numbers of the primary, %" JSON_INTEGER_FORMAT " of %" JSON_INTEGER_FORMAT
            " of the standby; %" JSON_INTEGER_FORMAT " documents\n",
-           number(sample, "numbers"), number(sample, "of"), number(sample, "standby_numbers"),
-           number(sample, "standby_of"), number(index, "documents"));
+           json_number(sample, "numbers"), json_number(sample, "of"),
+           json_number(sample, "standby_numbers"), json_number(sample, "standby_of"),
+           json_number(index, "documents"));
 }
 
 static void show_index(const json_t *index)
@@ -190,13 +188,13 @@ static void show_index(const json_t *index)
         show_sample(index);
     } else if (differences_of(index) == 0) {
         printf("  %s: equal, %" JSON_INTEGER_FORMAT " documents\n", name,
-               number(index, "documents"));
+               json_number(index, "documents"));
     } else {
         printf("  %s: of %" JSON_INTEGER_FORMAT " documents %" JSON_INTEGER_FORMAT
                " are missing, %" JSON_INTEGER_FORMAT " are extra, %" JSON_INTEGER_FORMAT
                " differ%s\n",
-               name, number(index, "documents"), number(index, "missing"), number(index, "extra"),
-               number(index, "different"),
+               name, json_number(index, "documents"), json_number(index, "missing"),
+               json_number(index, "extra"), json_number(index, "different"),
                json_is_true(json_object_get(index, "truncated")) ? " (at least)" : "");
         show_documents(index);
         if (sampled)
@@ -349,7 +347,8 @@ static void show_audited(const json_t *index)
         printf("%s %" JSON_INTEGER_FORMAT, at == 0 ? "" : ",", json_integer_value(one));
     printf("; holes %" JSON_INTEGER_FORMAT ", brought over %" JSON_INTEGER_FORMAT
            ", without a document %" JSON_INTEGER_FORMAT "\n",
-           number(index, "holes"), number(index, "found"), number(index, "unexplained"));
+           json_number(index, "holes"), json_number(index, "found"),
+           json_number(index, "unexplained"));
 }
 
 static void show_audit(const struct standby_settings *standby, const json_t *report)

@@ -39,10 +39,9 @@ static void say_once(struct waiting *waiting, const char *text)
 /* STATUS is that of an active proxy. */
 static void take_goal(struct waiting *waiting, const json_t *status)
 {
-    json_int_t last_seq =
-        json_integer_value(json_object_get(json_object_get(status, "journal"), "last_seq"));
+    json_int_t last_seq = json_number(json_object_get(status, "journal"), "last_seq");
     bool goes_on = waiting->last_seq >= 0 && last_seq != waiting->last_seq;
-    if (goes_on || json_integer_value(json_object_get(status, "open_intents")) == 0)
+    if (goes_on || json_number(status, "open_intents") == 0)
         waiting->goal = last_seq;
     else
         say_once(waiting, "some writes are under way, or in doubt");
@@ -53,10 +52,10 @@ static void see_goal(struct waiting *waiting)
 {
     struct answer proxy;
     ask(&waiting->settings->proxy_admin, "GET", "/_tandem/status", &proxy);
+    const char *state = json_text(proxy.json, "state", "");
     if (proxy.exit != CTL_DONE)
         waiting->silent++;
-    else if (strcmp(json_text(proxy.json, "state", ""), "active") == 0 ||
-             strcmp(json_text(proxy.json, "state", ""), "holding") == 0)
+    else if (strcmp(state, "active") == 0 || strcmp(state, "holding") == 0)
         take_goal(waiting, proxy.json);
     else
         say_once(waiting, "the proxy is not active yet");
@@ -86,7 +85,7 @@ static bool is_there(struct waiting *waiting)
     } else {
         waiting->silent = 0;
         there = strcmp(json_text(standby, "state", ""), "in_sync") == 0 &&
-                json_integer_value(json_object_get(standby, "applied_seq")) >= waiting->goal &&
+                json_number(standby, "applied_seq") >= waiting->goal &&
                 indices_are_whole(json_object_get(answer.json, "indices"));
         if (!there)
             say_once(waiting, json_text(json_array_get(json_object_get(answer.json, "problems"), 0),

@@ -28,9 +28,9 @@
 
 struct hold {
     struct core *core;
-    _Atomic int state;           /* enum hold_state; written under the lock */
+    _Atomic int state; /* enum hold_state; written under the lock */
     _Atomic uint64_t in_flight;
-    pthread_mutex_t lock;        /* of all below */
+    pthread_mutex_t lock; /* of all below */
     struct hold_use *first, **last;
     uint64_t held, bytes;
     uint64_t begun_us, until_us;
@@ -190,6 +190,12 @@ uint64_t hold_tick(struct hold *hold, uint64_t now_us)
         release_some(hold); /* who entered and took it back may have hidden room */
     pthread_mutex_unlock(&hold->lock);
     return next;
+}
+
+bool hold_is_quiet(const struct hold *hold, const struct hold_info *info)
+{
+    return info->state == HOLD_ON && info->in_flight == 0 &&
+           sequencer_open_intents(hold->core->sequencer) == 0;
 }
 
 void hold_look(struct hold *hold, struct hold_info *info)

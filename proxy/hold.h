@@ -24,7 +24,7 @@ struct hold_use {
     struct loop_task task; /* first: how on_released travels back */
     /* set by the user */
     struct loop *loop;
-    uint64_t bytes; /* of memory that it keeps while it is held */
+    uint64_t bytes;                            /* of memory that it keeps while it is held */
     void (*on_released)(struct hold_use *use); /* in loop's thread, when hold_enter() said false */
     /* private */
     uint64_t since_us;
@@ -39,13 +39,13 @@ enum hold_state {
 
 struct hold_info {
     enum hold_state state;
-    uint64_t held, bytes;         /* that wait now */
-    uint64_t in_flight;           /* entered and not left: what was admitted before */
-    uint64_t for_us, ends_in_us;  /* of HOLD_ON: how long already, and how much longer at most */
-    uint64_t holds;               /* how many there were, this one included */
-    uint64_t most, longest_us;    /* of the present or last one: requests, and the longest wait */
-    char ended[160]; /* why the last one did: a sentence; "" when none has */
-    bool cut;                     /* the last one ended at a bound */
+    uint64_t held, bytes;        /* that wait now */
+    uint64_t in_flight;          /* entered and not left: what was admitted before */
+    uint64_t for_us, ends_in_us; /* of HOLD_ON: how long already, and how much longer at most */
+    uint64_t holds;              /* how many there were, this one included */
+    uint64_t most, longest_us;   /* of the present or last one: requests, and the longest wait */
+    char ended[160];             /* why the last one did: a sentence; "" when none has */
+    bool cut;                    /* the last one ended at a bound */
 };
 
 struct hold *hold_new(struct core *core);
@@ -65,5 +65,8 @@ bool hold_end(struct hold *hold, const char *why);
 /* Looks whether its time is over; returns when to call next at the latest (now_us). */
 uint64_t hold_tick(struct hold *hold, uint64_t now_us);
 void hold_look(struct hold *hold, struct hold_info *info);
+/* INFO is of a hold under which nothing is under way on the primary: what was admitted before it
+ * has an outcome, or is known to have none. */
+bool hold_is_quiet(const struct hold *hold, const struct hold_info *info);
 
 #endif

@@ -9,13 +9,14 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "conf/settings.h"
 #include "proxy/core.h"
 #include "proxy/follower.h"
 #include "proxy/history_journal.h"
 #include "proxy/hold.h"
 
-#define HOLD_MS_MIN 100
-#define HOLD_MS_MAX 600000
+#define HOLD_MS_LEAST (HOLD_TIME_LEAST_US / 1000)
+#define HOLD_MS_MOST (HOLD_TIME_MOST_US / 1000)
 
 static void answer_adopt(struct admin_request *request, void *arg)
 {
@@ -32,21 +33,24 @@ static const char *hold_state_name(enum hold_state state)
     return state == HOLD_ON ? "on" : state == HOLD_RELEASING ? "releasing" : "off";
 }
 
-json_t *orders_hold_status(struct core *core)
+json_t *orders_hold_status(struct core *core, const struct hold_info *info)
 {
-    struct hold_info info;
-    hold_look(core->hold, &info);
-    /* What was admitted before has an outcome, or is known to have none. */
-    bool quiet = info.state == HOLD_ON && info.in_flight == 0 &&
-                 sequencer_open_intents(core->sequencer) == 0;
-    json_t *status = json_pack(
-        "{s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:b}", "state",
-        hold_state_name(info.state), "quiet", quiet, "requests", (json_int_t)info.held, "bytes",
-        (json_int_t)info.bytes, "in_flight", (json_int_t)info.in_flight, "for_ms",
-        (json_int_t)(info.for_us / 1000), "ends_in_ms", (json_int_t)(info.ends_in_us / 1000),
-        "holds", (json_int_t)info.holds, "most", (json_int_t)info.most, "longest_ms",
-        (json_int_t)(info.longest_us / 1000), "ended", info.ended, "cut", info.cut);
-    return status;
+    return json_pack("{s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:b}", "state",
+                     hold_state_name(info->state), "quiet", hold_is_quiet(core->hold, info),
+                     "requests", (json_int_t)info->held, "bytes", (json_int_t)info->bytes,
+                     "in_flight", (json_int_t)info->in_flight, "for_ms",
+                     (json_int_t)(info->for_us / 1000), "ends_in_ms",
+                     (json_int_t)(info->ends_in_us / 1000), "holds", (json_int_t)info->holds,
+                     "most", (json_int_t)info->most, "longest_ms",
+                     (json_int_t)(info->longest_us / 1000), "ended", info->ended, "cut", info->cut);
+}
+
+/* Notes WHAT and DETAILS, and answers with the hold that INFO is of. */
+static void note_hold(struct orders *orders, const char *what, const char *details,
+                      struct admin_request *request, const struct hold_info *info)
+{
+    history_journal_add(orders->history, what, details, request,
+                        json_pack("{s:o}", "hold", orders_hold_status(orders->core, info)));
 }
 
 static void answer_hold(struct admin_request *request, void *arg)
@@ -54,15 +58,16 @@ static void answer_hold(struct admin_request *request, void *arg)
     struct orders *orders = arg;
     struct core *core = orders->core;
     struct buffer given = {0};
+    struct hold_info info;
     uint64_t max_ms = 0;
     char details[120];
 
     bool said = admin_parameter(request, "max_ms", &given);
     buffer_fini(&given);
-    if (said && (!admin_parameter_u64(request, "max_ms", &max_ms) || max_ms < HOLD_MS_MIN ||
-                 max_ms > HOLD_MS_MAX)) {
-        admin_reply_error(request, 400, "max_ms must be %d to %d milliseconds", HOLD_MS_MIN,
-                          HOLD_MS_MAX);
+    if (said && (!admin_parameter_u64(request, "max_ms", &max_ms) || max_ms < HOLD_MS_LEAST ||
+                 max_ms > HOLD_MS_MOST)) {
+        admin_reply_error(request, 400, "max_ms must be %" PRIu64 " to %" PRIu64 " milliseconds",
+                          HOLD_MS_LEAST, HOLD_MS_MOST);
         return;
     }
     if (atomic_load(&core->state) != PROXY_ACTIVE) {
@@ -77,11 +82,10 @@ static void answer_hold(struct admin_request *request, void *arg)
                           "--end)");
         return;
     }
-    json_t *status = orders_hold_status(core);
+    hold_look(core->hold, &info);
     snprintf(details, sizeof details, "writes are held for at most %" PRIu64 " ms",
-             (uint64_t)json_integer_value(json_object_get(status, "ends_in_ms")));
-    history_journal_add(orders->history, "hold", details, request,
-                        json_pack("{s:o}", "hold", status));
+             info.ends_in_us / 1000);
+    note_hold(orders, "hold", details, request, &info);
 }
 
 static void answer_hold_end(struct admin_request *request, void *arg)
@@ -98,8 +102,7 @@ static void answer_hold_end(struct admin_request *request, void *arg)
     hold_look(core->hold, &info);
     snprintf(details, sizeof details, "writes go on (%" PRIu64 " requests were held at most)",
              info.most);
-    history_journal_add(orders->history, "hold-end", details, request,
-                        json_pack("{s:o}", "hold", orders_hold_status(core)));
+    note_hold(orders, "hold-end", details, request, &info);
 }
 
 void orders_route(struct admin *admin, struct orders *orders)

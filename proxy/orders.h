@@ -11,6 +11,7 @@
 
 struct core;
 struct history_journal;
+struct hold_info;
 
 struct orders {
     struct core *core;
@@ -20,7 +21,7 @@ struct orders {
 /* Adds the paths to ADMIN; ORDERS must outlive it. */
 void orders_route(struct admin *admin, struct orders *orders);
 
-/* The hold, for the status; the caller's. */
-json_t *orders_hold_status(struct core *core);
+/* The hold that INFO is of, for the status; the caller's. */
+json_t *orders_hold_status(struct core *core, const struct hold_info *info);
 
 #endif

@@ -27,15 +27,13 @@ static void problem(json_t *problems, const char *level, const char *text, const
                           json_pack("{s:s,s:s,s:s}", "level", level, "text", text, "do", do_this));
 }
 
-static const char *state_name(struct core *core)
+static const char *state_name(struct core *core, const struct hold_info *hold)
 {
     int state = atomic_load(&core->state);
     bool full = state == PROXY_ACTIVE && sequencer_is_full(core->sequencer);
     if (full || (state != PROXY_DRAINING && atomic_load(&core->identity_wrong)))
         return "readonly";
-    struct hold_info hold;
-    hold_look(core->hold, &hold);
-    if (state == PROXY_ACTIVE && hold.state == HOLD_ON)
+    if (state == PROXY_ACTIVE && hold->state == HOLD_ON)
         return "holding";
     return proxy_state_name((enum proxy_state)atomic_load(&core->state));
 }
@@ -107,15 +105,6 @@ static void primary_problems(const struct report *report, json_t *problems)
     if (sequencer_is_full(core->sequencer))
         problem(problems, "error", "the journal is full, writes are refused",
                 "make room on its disk, or raise journal.size_max");
-    struct hold_info hold;
-    hold_look(core->hold, &hold);
-    if (hold.state == HOLD_ON) {
-        snprintf(text, sizeof text,
-                 "writes are held (%" PRIu64 " requests, since %" PRIu64
-                 " ms); they go on in %" PRIu64 " ms at the latest",
-                 hold.held, hold.for_us / 1000, hold.ends_in_us / 1000);
-        problem(problems, "notice", text, "to let them go on now: tandemctl hold --end");
-    }
     if (doubt_unprobable(core->doubt) != 0) {
         snprintf(text, sizeof text,
                  "%zu writes in doubt cannot be looked up: their shards have no primary",
@@ -139,6 +128,18 @@ static void primary_problems(const struct report *report, json_t *problems)
             "clients send external versions; they are replicated like all other writes",
             "after a switch such clients see Tandem's versions, and theirs are refused; name their "
             "indices in replicate.client_versions before they are made");
+}
+
+static void hold_problem(const struct hold_info *hold, json_t *problems)
+{
+    char text[200];
+    if (hold->state != HOLD_ON)
+        return;
+    snprintf(text, sizeof text,
+             "writes are held (%" PRIu64 " requests, since %" PRIu64 " ms); they go on in %" PRIu64
+             " ms at the latest",
+             hold->held, hold->for_us / 1000, hold->ends_in_us / 1000);
+    problem(problems, "notice", text, "to let them go on now: tandemctl hold --end");
 }
 
 static json_t *primary_status(const struct report *report)
@@ -170,8 +171,11 @@ json_t *report_status(const struct report *report)
     struct journal_info info;
     json_t *problems = json_array(), *had_content = json_array();
     const struct catalog *catalog = catalog_get(&core->catalog);
+    struct hold_info hold;
     journal_info(core->journal, &info);
+    hold_look(core->hold, &hold);
     primary_problems(report, problems);
+    hold_problem(&hold, problems);
     json_t *journal =
         json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "id", core->journal_text, "boot",
                   (json_int_t)info.boot, "first_seq", (json_int_t)info.first_seq, "last_seq",
@@ -181,7 +185,7 @@ json_t *report_status(const struct report *report)
     json_t *status = json_pack(
         "{s:s, s:s, s:s, s:s, s:I, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "program",
         "tandem-proxy", "version", TANDEM_VERSION, "system", settings->system_name, "state",
-        state_name(core), "uptime_s",
+        state_name(core, &hold), "uptime_s",
         (json_int_t)((core->now_us(core) - report->begun_us) / 1000000), "primary",
         primary_status(report), "journal", journal, "open_intents",
         (json_int_t)sequencer_open_intents(core->sequencer), "in_doubt",
@@ -192,7 +196,7 @@ json_t *report_status(const struct report *report)
         indices_status(core, problems, had_content), "standbys",
         replicators_status(report->replicators, problems));
     json_object_set_new(status, "had_content", had_content);
-    json_object_set_new(status, "hold", orders_hold_status(core));
+    json_object_set_new(status, "hold", orders_hold_status(core, &hold));
     json_object_set_new(status, "by_query", sweeps_report(core->sweeps));
     json_object_set_new(status, "problems", problems);
     if (catalog != NULL)

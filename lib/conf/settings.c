@@ -207,7 +207,7 @@ static const struct conf_row rows[] = {
 
     {"hold.time_max", CONF_DURATION, AT(hold_time_max), "8s", RELOAD,
      "How long writes may be held (tandemctl hold, and a switch); then they go on as before. Below the time-out of the usual clients (10 s). Reads are never held.",
-     NULL, 100000, 600 * SECOND},
+     NULL, HOLD_TIME_LEAST_US, HOLD_TIME_MOST_US},
     {"hold.requests_max", CONF_COUNT, AT(hold_requests_max), "10000", RELOAD,
      "With more writes than this a hold ends at once, and they go on.",
      NULL, 1, 10000000},

@@ -63,6 +63,10 @@ struct standby_settings {
     struct conf_list settings_override; /* "pattern setting=value" */
 };
 
+/* How long a hold may be set to last, in microseconds. */
+#define HOLD_TIME_LEAST_US UINT64_C(100000)
+#define HOLD_TIME_MOST_US UINT64_C(600000000)
+
 struct settings {
     char *system_name;
     enum settings_log_level log_level;
@@ -85,7 +89,6 @@ struct settings {
     uint64_t proxy_body_rate_min; /* bytes per second; 0: no limit */
     uint64_t proxy_write_timeout;
     uint64_t proxy_hold_timeout;
-    uint64_t hold_time_max, hold_requests_max, hold_bytes_max;
     uint64_t proxy_metadata_timeout;
     uint64_t proxy_drain_timeout;
     bool proxy_rewrite_nodes;
@@ -110,6 +113,10 @@ struct settings {
     uint64_t primary_answer_timeout;
     uint64_t primary_idle_timeout;
     uint64_t primary_retry_interval;
+
+    uint64_t hold_time_max; /* within HOLD_TIME_... */
+    uint64_t hold_requests_max;
+    uint64_t hold_bytes_max;
 
     char *journal_folder;
     uint64_t journal_size_max;

@@ -99,17 +99,11 @@ void proxy_look(struct sim *sim)
     sim_after(sim, commit_delay(sim), PROCESS_PROXY, run_turn, NULL, NULL);
 }
 
-static bool holds(struct sim *sim, struct hold_info *info)
-{
-    hold_look(sim->core.hold, info);
-    return info->state == HOLD_ON;
-}
-
 static void look_at_hold(struct sim *sim)
 {
     struct hold_info info;
-    if (holds(sim, &info) && info.in_flight == 0 &&
-        sequencer_open_intents(sim->core.sequencer) == 0 && sim->quiet_hold != info.holds) {
+    hold_look(sim->core.hold, &info);
+    if (hold_is_quiet(sim->core.hold, &info) && sim->quiet_hold != info.holds) {
         sim->quiet_hold = info.holds;
         sim_say(sim, "the hold is quiet");
     }
@@ -284,7 +278,8 @@ static void port_forward(void *ctx, struct exchange *ex, struct primary_request 
                             : ex->op.class == OP_METADATA ? FLIGHT_METADATA
                                                           : FLIGHT_WRITE;
     struct hold_info hold;
-    if (kind != FLIGHT_OWN && holds(sim, &hold) && sim->quiet_hold == hold.holds)
+    hold_look(sim->core.hold, &hold);
+    if (kind != FLIGHT_OWN && hold.state == HOLD_ON && sim->quiet_hold == hold.holds)
         sim_fail(sim, "HOLD", "a client's write goes to the primary under a hold that was quiet");
     flight_send(sim, PRIMARY, PROCESS_PROXY, kind, request->method, buffer_span(&request->target),
                 field_value(buffer_span(&request->fields), "content-type:"), request->body,

@@ -52,7 +52,8 @@ static void world_post(struct loop *loop, struct loop_task *task)
     pthread_mutex_unlock(&present->lock);
 }
 
-static bool run_one(struct world *world)
+/* The task posted first, which is no longer posted; NULL: there is none. */
+static struct loop_task *take_task(struct world *world)
 {
     pthread_mutex_lock(&world->lock);
     struct loop_task *task = world->first;
@@ -62,6 +63,12 @@ static bool run_one(struct world *world)
             world->last = &world->first;
     }
     pthread_mutex_unlock(&world->lock);
+    return task;
+}
+
+static bool run_one(struct world *world)
+{
+    struct loop_task *task = take_task(world);
     if (task != NULL)
         task->run(task);
     return task != NULL;
@@ -238,12 +245,6 @@ struct thread {
     struct world *world;
 };
 
-static void on_released_in_thread(struct hold_use *use)
-{
-    struct write *write = (struct write *)use;
-    write->turn = 1;
-}
-
 static void *write_all(void *arg)
 {
     struct thread *thread = arg;
@@ -251,7 +252,7 @@ static void *write_all(void *arg)
     for (size_t i = 0; i < WRITES_EACH; i++) {
         struct write *write = calloc(1, sizeof *write);
         write->world = thread->world;
-        write->use.on_released = on_released_in_thread;
+        write->use.on_released = on_released;
         if (hold_enter(hold, &write->use)) {
             if (atomic_load(&quiet))
                 atomic_fetch_add(&went_on_under_it, 1);
@@ -266,17 +267,8 @@ static void *write_all(void *arg)
 /* Runs what was released, as the loops of the threads would. */
 static void run_released(struct world *world)
 {
-    for (;;) {
-        pthread_mutex_lock(&world->lock);
-        struct loop_task *task = world->first;
-        if (task != NULL) {
-            world->first = task->next;
-            if (world->first == NULL)
-                world->last = &world->first;
-        }
-        pthread_mutex_unlock(&world->lock);
-        if (task == NULL)
-            return;
+    struct loop_task *task;
+    while ((task = take_task(world)) != NULL) {
         task->run(task);
         hold_leave(world->core.hold);
         atomic_fetch_add(&done, 1);

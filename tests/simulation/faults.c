@@ -206,7 +206,8 @@ static void hold_ends(struct sim *sim, void *arg)
 }
 
 /* Holds are drawn from this seed on only, so that the histories below it stay what they were: with
- * other draws seed 17835 found a delete past Tandem that is lost without any hold (open). */
+ * other draws seed 17835 found, without any hold, what docs/guarantees.md says of deletions past
+ * Tandem while an index is filling. When that is mended holds belong among the others. */
 #define HOLDS_FROM_SEED 1000000
 
 static void run_hold(struct sim *sim, void *arg)

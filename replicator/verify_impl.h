@@ -49,7 +49,8 @@ struct difference {
     bool settled;   /* it is a difference for certain */
     bool given_up;  /* it can't be made equal */
     unsigned tries;
-    bool ahead; /* the standby has a version that the primary has never reached */
+    int64_t tried_version; /* which of the primary was written last */
+    bool ahead;            /* the standby has a version that the primary has never reached */
     UT_hash_handle hh;
 };
 

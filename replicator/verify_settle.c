@@ -222,12 +222,13 @@ static void repair(struct verify *verify, struct difference *difference, const s
                               *theirs = &difference->seen[ON_STANDBY];
     struct buffer bytes = {0};
     int64_t now = version_now(verify, difference);
-    bool newer = !ours->found || difference->tries != 0 ||
-                 (theirs->found && theirs->version > ours->version);
+    bool tried = difference->tries != 0 && difference->tried_version == ours->version;
+    bool newer = !ours->found || tried || (theirs->found && theirs->version > ours->version);
     difference->given_up = difference->ahead || (ours->found && doc->source.size == 0) ||
                            ++difference->tries > TRIES_MAX;
     if (difference->given_up || (theirs->found && newer && theirs->version >= now))
         return; /* the last: the primary is a moment ahead of what all its copies have; again */
+    difference->tried_version = ours->version;
     append_row(verify, difference, doc, newer, &bytes);
     send_row(verify, buffer_span(&bytes), !newer && theirs->found, NULL);
     (void)FAILPOINT("V5");

@@ -252,14 +252,21 @@ bool verify_answered(struct verify *verify, enum verify_side_number side,
 
 static void save(struct verify *verify);
 
+static void tell_audit(const struct verify *verify, struct life *life)
+{
+    bool looked = !verify->truncated &&
+                  json_integer_value(json_object_get(verify->result, "left")) == 0 &&
+                  json_object_get(verify->result, "skipped") == NULL;
+    if (looked && verify->apply && json_object_get(verify->result, "refused") == NULL)
+        audit_on_equal(life);
+    else if (!looked && verify->for_audit)
+        audit_suspect(life);
+}
+
 static void end_index(struct verify *verify)
 {
-    bool equal = verify->apply && !verify->truncated &&
-                 json_integer_value(json_object_get(verify->result, "left")) == 0 &&
-                 json_object_get(verify->result, "refused") == NULL &&
-                 json_object_get(verify->result, "skipped") == NULL;
-    if (equal && verify_life(verify) != NULL)
-        audit_on_equal(verify_life(verify));
+    if (verify_life(verify) != NULL)
+        tell_audit(verify, verify_life(verify));
     json_array_append_new(verify->results, verify->result);
     verify->result = NULL;
     drop_all(verify);
@@ -658,11 +665,11 @@ static void save(struct verify *verify)
 {
     struct standby *sb = verify->sb;
     json_t *json = json_pack(
-        "{s:s?, s:b, s:b, s:f, s:I, s:b, s:I, s:b, s:O, s:O*}", "pattern", verify->pattern, "apply",
-        verify->apply, "force", verify->force, "sample", verify->sample, "incarnation",
-        (json_int_t)verify->incarnation, "ended", verify->state == VERIFY_ENDED, "whole_us",
-        (json_int_t)verify->whole_us, "whole_clean", verify->whole_clean, "results",
-        verify->results, "objects", verify->objects);
+        "{s:s?, s:b, s:b, s:b, s:f, s:I, s:b, s:I, s:b, s:O, s:O*}", "pattern", verify->pattern,
+        "apply", verify->apply, "force", verify->force, "for_audit", verify->for_audit, "sample",
+        verify->sample, "incarnation", (json_int_t)verify->incarnation, "ended",
+        verify->state == VERIFY_ENDED, "whole_us", (json_int_t)verify->whole_us, "whole_clean",
+        verify->whole_clean, "results", verify->results, "objects", verify->objects);
     char *text = json_dumps(json, JSON_COMPACT);
     enum status status = store_begin(sb->store);
     if (status == STATUS_OK)
@@ -728,8 +735,10 @@ bool verify_is_free(const struct standby *sb, uint64_t now_us)
 
 void verify_begin_for_audit(struct standby *sb, const char *index, bool repair)
 {
-    if (verify_begin(sb, index, repair, false, 0) > 0)
-        sb->verify->for_audit = true;
+    if (verify_begin(sb, index, repair, false, 0) <= 0)
+        return;
+    sb->verify->for_audit = true;
+    save(sb->verify);
 }
 
 bool verify_cancel(struct standby *sb)
@@ -760,6 +769,7 @@ void verify_load(struct standby *sb)
           json_is_true(json_object_get(json, "apply")),
           json_is_true(json_object_get(json, "force")),
           json_number_value(json_object_get(json, "sample")));
+    verify->for_audit = json_is_true(json_object_get(json, "for_audit"));
     verify->incarnation = (uint32_t)json_integer_value(json_object_get(json, "incarnation"));
     if (json_is_array(json_object_get(json, "results"))) {
         json_decref(verify->results);

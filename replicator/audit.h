@@ -12,6 +12,8 @@
 
 struct seed;
 
+/* The record SEQ of the journal is ROW. */
+void audit_on_row(struct standby *sb, uint64_t seq, const struct row *row);
 /* A record of the journal says that the primary used this number. */
 void audit_note(struct standby *sb, uint32_t incarnation, uint32_t shard, int64_t seq_no);
 /* A write by query is over. What it did to documents is in rows, but which number each operation

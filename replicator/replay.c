@@ -722,11 +722,7 @@ static void take_record(struct standby *sb, struct block *block, const struct re
                          record->header.timeline);
         else
             replay_enqueue(sb, item_new(sb, block, record));
-#ifdef PLANT_COUNT_NEGATIVE
-        audit_note(sb, record->row.incarnation, record->row.shard, record->row.seq_no);
-#endif
-        if (record->row.proof == ROW_ANSWERED)
-            audit_note(sb, record->row.incarnation, record->row.shard, record->row.seq_no);
+        audit_on_row(sb, record->header.seq, &record->row);
         return;
     case RECORD_METADATA:
         if (record->metadata.high_term > sb->high_term)

@@ -78,11 +78,12 @@ json_t *seed_document(const struct life *life)
         json_array_append_new(shards, json_pack("[I,I,I]", (json_int_t)seed->shards[i].at,
                                                 (json_int_t)seed->shards[i].to,
                                                 (json_int_t)seed->shards[i].safe));
-    return json_pack("{s:s, s:b, s:o, s:I, s:I, s:I, s:I, s:I}", "state",
+    return json_pack("{s:s, s:b, s:o, s:I, s:I, s:I, s:I, s:I, s:I}", "state",
                      seed_states[begun ? seed->state : SEED_ASKED].name, "asked", seed->asked,
                      "shards", shards, "step", (json_int_t)seed->step, "rows",
                      (json_int_t)seed->rows, "bytes", (json_int_t)seed->bytes, "begun_us",
-                     (json_int_t)seed->begun_us, "done_writes", (json_int_t)seed->done_writes);
+                     (json_int_t)seed->begun_us, "done_writes", (json_int_t)seed->done_writes,
+                     "done_seq", (json_int_t)seed->done_seq);
 }
 
 static struct seed *seed_new(struct standby *sb, struct life *life)
@@ -132,6 +133,7 @@ void seed_load(struct standby *sb, struct life *life, const json_t *json)
     seed->bytes = member_u64(json, "bytes");
     seed->begun_us = member_u64(json, "begun_us");
     seed->done_writes = member_u64(json, "done_writes");
+    seed->done_seq = member_u64(json, "done_seq");
 }
 
 /* ---- what goes wrong ---- */
@@ -440,6 +442,7 @@ static void finish(struct seed *seed)
     struct life *life = seed->life;
     uint64_t took = sb->world->wall_us(sb) - seed->begun_us;
     seed_set_state(seed, SEED_DONE);
+    seed->done_seq = sb->next_seq;
     life->filling = false;
     replay_may_be_stale(sb, life);
     for (size_t i = 0; i < seed->shard_count && !life->no_numbers; i++)

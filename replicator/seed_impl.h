@@ -43,7 +43,8 @@ struct seed {
     uint64_t rows, bytes; /* read so far */
     uint64_t begun_us;    /* wall clock */
     uint64_t
-        done_writes; /* DONE: of the first document in .tandem that was written since; 0: none */
+        done_writes;   /* DONE: of the first document in .tandem that was written since; 0: none */
+    uint64_t done_seq; /* DONE: what became of rows below it is known */
     uint64_t speed_from_us, speed_from; /* for the time left: when this process began, and where */
     char why[300];                      /* what it waits for; empty: nothing */
     uint64_t retry_us, backoff_us;

@@ -205,16 +205,8 @@ static void hold_ends(struct sim *sim, void *arg)
     proxy_end_hold(sim);
 }
 
-/* Holds are drawn from this seed on only, so that the histories below it stay what they were: with
- * other draws seed 17835 found, without any hold, what docs/guarantees.md says of deletions past
- * Tandem while an index is filling. When that is mended holds belong among the others. */
-#define HOLDS_FROM_SEED 1000000
-
-static void run_hold(struct sim *sim, void *arg)
+static void fault_hold(struct sim *sim)
 {
-    (void)arg;
-    if (sim->healed)
-        return;
     proxy_hold(sim, 100 * MS + sim_below(sim, 3 * SECOND));
     if (sim_chance(sim, 500))
         sim_after(sim, sim_below(sim, 3 * SECOND), PROCESS_PROXY, hold_ends, NULL, NULL);
@@ -251,6 +243,7 @@ static void (*const faults[])(struct sim *sim) = {
     fault_write_past,
     fault_write_past,
     fault_jump,
+    fault_hold,
 };
 
 static void run_fault(struct sim *sim, void *arg)
@@ -264,8 +257,6 @@ static void run_fault(struct sim *sim, void *arg)
 void faults_start(struct sim *sim)
 {
     sim->faults_left = sim->plan.faults;
-    if (sim->seed >= HOLDS_FROM_SEED)
-        sim_after(sim, sim_below(sim, SPAN_US), PROCESS_WORLD, run_hold, NULL, NULL);
     for (size_t i = 0; i < sim->plan.faults; i++)
         sim_after(sim, sim_below(sim, SPAN_US), PROCESS_WORLD, run_fault, NULL, NULL);
 }

@@ -1,8 +1,9 @@
 /* sim.c - the seeded simulation: seeds, jobs, the command line.
  *
- *     sim --seeds FROM COUNT [--jobs N]     runs COUNT histories, in N processes; stops at the
- * first that fails sim --seed N [--verbose]              one history; --verbose prints it sim
- * --find CHECKERS MAX               for planted bugs: succeeds when one of MAX histories fails
+ * sim --seeds FROM COUNT [--jobs N]: runs COUNT histories, in N processes; stops at the first that
+ * fails.
+ * sim --find FROM COUNT [--jobs N]: for planted bugs, succeeds when one of them fails.
+ * sim --seed N [--verbose]: one history; --verbose prints it.
  *
  * Histories run in children, some hundred in each: a history that crashes the program is a failure
  * of its seed, and what the crashes of the simulated proxies leak goes with the child.
@@ -199,7 +200,8 @@ static json_int_t run_verify(struct sim *sim, bool repair, double sample, json_i
     if (verify_begin(sim->standby, NULL, repair, true, sample) <= 0)
         return 0; /* there is no index */
     json_t *report = verify_report(sim->standby);
-    while (!failed(sim) && strcmp(json_string_value(json_object_get(report, "state")), "running") == 0) {
+    while (!failed(sim) &&
+           strcmp(json_string_value(json_object_get(report, "state")), "running") == 0) {
         json_decref(report);
         run_until(sim, sim->now_us + LOOK_US);
         report = verify_report(sim->standby);
@@ -221,8 +223,8 @@ static json_int_t run_verify(struct sim *sim, bool repair, double sample, json_i
     return found;
 }
 
-/* Equal clusters are found to be equal; what somebody does to the standby is found, and mended, unless
- * the standby is ahead of the primary then. */
+/* Equal clusters are found to be equal; what somebody does to the standby is found, and mended,
+ * unless the standby is ahead of the primary then. */
 static void verify_all(struct sim *sim)
 {
     json_int_t left, found = run_verify(sim, false, 0, &left);
@@ -388,10 +390,10 @@ static struct board *run_seeds(uint64_t from, uint64_t count, size_t jobs, bool 
 
 static int usage(FILE *out)
 {
-    fprintf(
-        out,
-        "usage: %s --seeds FROM COUNT [--jobs N] | --seed N [--verbose] | --find MAX [--jobs N]\n",
-        program);
+    fprintf(out,
+            "usage: %s --seeds FROM COUNT [--jobs N] | --find FROM COUNT [--jobs N] | "
+            "--seed N [--verbose]\n",
+            program);
     return out == stdout ? 0 : 2;
 }
 
@@ -428,9 +430,9 @@ int main(int argc, char **argv)
             one = ok = span_to_u64(span_cstr(argv[++i]), &seed);
         } else if (strcmp(argv[i], "--jobs") == 0 && i + 1 < argc) {
             ok = span_to_u64(span_cstr(argv[++i]), &jobs) && jobs > 0 && jobs <= JOBS_MAX;
-        } else if (strcmp(argv[i], "--find") == 0 && i + 1 < argc) {
-            find = ok = span_to_u64(span_cstr(argv[++i]), &count);
-        } else if (strcmp(argv[i], "--seeds") == 0 && i + 2 < argc) {
+        } else if ((strcmp(argv[i], "--seeds") == 0 || strcmp(argv[i], "--find") == 0) &&
+                   i + 2 < argc) {
+            find = strcmp(argv[i], "--find") == 0;
             ok = span_to_u64(span_cstr(argv[i + 1]), &from) &&
                  span_to_u64(span_cstr(argv[i + 2]), &count);
             i += 2;
